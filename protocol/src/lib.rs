@@ -20,4 +20,5 @@
 pub mod entropy;
 pub mod ids;
 pub mod limits;
+pub mod message;
 pub mod time;
