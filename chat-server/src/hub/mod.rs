@@ -1,0 +1,4 @@
+//! The hub: decides everything the relay decides.
+
+pub mod op;
+pub mod state;
