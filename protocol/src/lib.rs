@@ -17,8 +17,13 @@
 //! for the next deadline, and only then waits. Time (`now`) and randomness are arguments; `now`
 //! never goes back.
 
+pub mod channel;
+pub mod connection;
 pub mod entropy;
 pub mod ids;
 pub mod limits;
 pub mod message;
+mod octets;
+pub mod offer;
 pub mod time;
+pub mod transport;

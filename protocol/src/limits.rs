@@ -12,6 +12,10 @@ pub const BATCH_BYTES_TARGET: usize = 16_384;
 pub const CONTENT_BYTES_MAX: usize = PACKET_BYTES_MAX - 17;
 /// Largest payload inside the first handshake message: it is replayable and read before any login.
 pub const HANDSHAKE_PAYLOAD_BYTES_MAX: usize = 512;
+/// Largest cookie a retry may ask to bring along: a MAC and its time need 40 bytes.
+pub const COOKIE_BYTES_MAX: usize = 64;
+/// Longest name of a relay in bytes of UTF-8.
+pub const RELAY_NAME_BYTES_MAX: usize = 64;
 
 /// Largest body of an event: checked in the composer and by the relay.
 pub const BODY_BYTES_MAX: usize = 32_768;

@@ -1,0 +1,451 @@
+//! Noise IK: the initiator knows the responder's key, and after two messages each knows the other
+//! (wire §4).
+//!
+//! ```text
+//!   initiator                                   responder
+//!   Initiator::start ── e, es, s, ss, hello ──▶ respond
+//!   Initiator::finish ◀── e, ee, se, welcome ── (keys)
+//!   (keys)
+//! ```
+//!
+//! `snow` runs the handshake and is left behind with it; X25519 comes from aws-lc because it costs
+//! half as much there. The first message can be replayed by whoever saw it, so the responder must
+//! not act on it beyond answering: only a packet that opens proves that the initiator is there.
+
+use std::{fmt, sync::Arc};
+
+use snow::{
+    Builder, HandshakeState,
+    params::{CipherChoice, DHChoice, HashChoice},
+    resolvers::{CryptoResolver, DefaultResolver},
+    types::{self, Dh, Hash, Random},
+};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{
+    established::{Cipher, SealedChannel},
+    keys::{PublicKey, StaticKey},
+};
+use crate::{
+    ids::RelayKey,
+    limits::HANDSHAKE_PAYLOAD_BYTES_MAX,
+    octets::{Reader, put_relay_name, put_suites, put_versions},
+    offer::{Choice, Offer, Suite, Suites, Versions},
+};
+
+/// Noise message 1 without its payload: `e`, `s` with tag, tag of the payload.
+const MESSAGE_1_OVERHEAD: usize = 32 + 48 + 16;
+/// Noise message 2 without its payload: `e`, tag of the payload.
+const MESSAGE_2_OVERHEAD: usize = 32 + 16;
+
+/// The private half of a one-time key, drawn before it is needed: the handshake itself takes no
+/// randomness and replays from a seed.
+pub type EphemeralSeed = Zeroizing<[u8; 32]>;
+
+/// Optional abilities of a peer, one bit each; unknown ones are ignored. None is defined yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities(pub u32);
+
+/// What both sides must agree on for the handshake to succeed, though it travels in the clear.
+#[derive(Clone, Copy, Debug)]
+pub struct Prologue {
+    /// What the initiator chose.
+    pub choice: Choice,
+    /// The number of the transport.
+    pub transport: u8,
+    /// The initiator's number for this attempt.
+    pub attempt: [u8; 8],
+}
+
+impl Prologue {
+    fn encode(&self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[..2].copy_from_slice(&self.choice.version.0.to_be_bytes());
+        bytes[2] = self.choice.suite.0;
+        bytes[3] = self.transport;
+        bytes[4..].copy_from_slice(&self.attempt);
+        bytes
+    }
+}
+
+/// Whom we are connected to, as the handshake proved it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its static key.
+    pub static_key: PublicKey,
+    /// The hash over both handshake messages: the same on both sides and on no other connection.
+    /// What is signed at login covers it.
+    pub handshake_hash: [u8; 32],
+    /// What this connection speaks.
+    pub choice: Choice,
+    /// What the peer could speak. An initiator does not list its suites; then only the chosen one
+    /// is here.
+    pub offer: Offer,
+    /// Its optional abilities.
+    pub capabilities: Capabilities,
+    /// What a relay's operator calls it; `None` when the peer is a device. Foreign text.
+    pub relay_name: Option<Box<str>>,
+}
+
+/// Why a handshake did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// The message is not from, or not for, the holder of the expected key.
+    #[error("handshake failed to open")]
+    Forged,
+    /// The message is authentic and its payload is not what version 1 says.
+    #[error("handshake payload is malformed")]
+    Malformed,
+    /// The peer insists on something this build does not know.
+    #[error("peer requires unknown extension {0}")]
+    CriticalExtension(u16),
+    /// This build does not know the suite.
+    #[error("unknown {0}")]
+    UnknownSuite(Suite),
+}
+
+/// The payload of message 1. It can be replayed, so it holds nothing that anyone acts on.
+#[derive(Clone, Copy, Debug)]
+pub struct Hello {
+    /// What the initiator could speak, newest first.
+    pub versions: Versions,
+    /// Its optional abilities.
+    pub capabilities: Capabilities,
+}
+
+impl Hello {
+    fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        put_versions(&mut payload, &self.versions);
+        payload.extend(self.capabilities.0.to_be_bytes());
+        payload
+    }
+
+    fn decode(payload: &[u8]) -> Result<Self, HandshakeError> {
+        let mut reader = Reader::new(payload);
+        let mut fields = || {
+            let versions = reader.versions()?;
+            Some(Self { versions, capabilities: Capabilities(reader.u32()?) })
+        };
+        let hello = fields().ok_or(HandshakeError::Malformed)?;
+        refuse_critical_extensions(reader)?;
+        Ok(hello)
+    }
+}
+
+/// The payload of message 2.
+#[derive(Clone, Copy, Debug)]
+pub struct Welcome<'a> {
+    /// All that the relay speaks, so that an initiator notices if it was talked into less.
+    pub offer: Offer,
+    /// Its optional abilities.
+    pub capabilities: Capabilities,
+    /// What its operator calls it.
+    pub relay_name: &'a str,
+}
+
+impl<'a> Welcome<'a> {
+    fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        put_versions(&mut payload, &self.offer.versions);
+        put_suites(&mut payload, &self.offer.suites);
+        payload.extend(self.capabilities.0.to_be_bytes());
+        put_relay_name(&mut payload, self.relay_name);
+        payload
+    }
+
+    fn decode(payload: &'a [u8]) -> Result<Self, HandshakeError> {
+        let mut reader = Reader::new(payload);
+        let mut fields = || {
+            let offer = Offer { versions: reader.versions()?, suites: reader.suites()? };
+            let capabilities = Capabilities(reader.u32()?);
+            Some(Self { offer, capabilities, relay_name: reader.relay_name()? })
+        };
+        let welcome = fields().ok_or(HandshakeError::Malformed)?;
+        refuse_critical_extensions(reader)?;
+        Ok(welcome)
+    }
+}
+
+/// Walks over (tag, length, bytes). This build knows no extension: even ones are skipped.
+fn refuse_critical_extensions(mut reader: Reader<'_>) -> Result<(), HandshakeError> {
+    while !reader.is_empty() {
+        let mut pair = || {
+            let tag = reader.u16()?;
+            let bytes = usize::from(reader.u16()?);
+            reader.take(bytes).map(|_| tag)
+        };
+        let tag = pair().ok_or(HandshakeError::Malformed)?;
+        if tag % 2 == 1 {
+            return Err(HandshakeError::CriticalExtension(tag));
+        }
+    }
+    Ok(())
+}
+
+/// The initiator between its message and the reply.
+pub struct Initiator {
+    noise: HandshakeState,
+    cipher: Cipher,
+    choice: Choice,
+}
+
+impl Initiator {
+    /// Begins a handshake with the holder of `relay_key`, and makes message 1.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::UnknownSuite`], or [`HandshakeError::Forged`] if `relay_key` is one of
+    /// the few points that are nobody's key.
+    pub fn start(
+        prologue: &Prologue,
+        device_key: &Arc<StaticKey>,
+        relay_key: &RelayKey,
+        ephemeral: EphemeralSeed,
+        hello: &Hello,
+    ) -> Result<(Self, Vec<u8>), HandshakeError> {
+        Self::start_with_payload(prologue, device_key, relay_key, ephemeral, &hello.encode())
+    }
+
+    fn start_with_payload(
+        prologue: &Prologue,
+        device_key: &Arc<StaticKey>,
+        relay_key: &RelayKey,
+        ephemeral: EphemeralSeed,
+        payload: &[u8],
+    ) -> Result<(Self, Vec<u8>), HandshakeError> {
+        let choice = prologue.choice;
+        let cipher = cipher_of(choice.suite)?;
+        let mut noise = build(cipher, prologue, device_key, Some(relay_key), ephemeral);
+        let message = write(&mut noise, payload, MESSAGE_1_OVERHEAD)?;
+        Ok((Self { noise, cipher, choice }, message))
+    }
+
+    /// Ends the handshake with message 2.
+    ///
+    /// # Errors
+    ///
+    /// Every [`HandshakeError`] but the unknown suite. The attempt is over.
+    pub fn finish(mut self, message: &[u8]) -> Result<(SealedChannel, Peer), HandshakeError> {
+        let payload = read(&mut self.noise, message, MESSAGE_2_OVERHEAD)?;
+        let welcome = Welcome::decode(&payload)?;
+        let peer = Peer {
+            static_key: remote_static(&self.noise),
+            handshake_hash: handshake_hash(&self.noise),
+            choice: self.choice,
+            offer: welcome.offer,
+            capabilities: welcome.capabilities,
+            relay_name: Some(welcome.relay_name.into()),
+        };
+        Ok((split(&mut self.noise, self.cipher), peer))
+    }
+}
+
+impl fmt::Debug for Initiator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Initiator").field("choice", &self.choice).finish_non_exhaustive()
+    }
+}
+
+/// Answers message 1 with message 2; the responder's whole handshake.
+///
+/// # Errors
+///
+/// Every [`HandshakeError`]. Nothing was kept; a beacon may tell the initiator who we are.
+pub fn respond(
+    prologue: &Prologue,
+    static_key: &Arc<StaticKey>,
+    ephemeral: EphemeralSeed,
+    welcome: &Welcome<'_>,
+    message: &[u8],
+) -> Result<(SealedChannel, Peer, Vec<u8>), HandshakeError> {
+    let choice = prologue.choice;
+    let cipher = cipher_of(choice.suite)?;
+    let mut noise = build(cipher, prologue, static_key, None, ephemeral);
+    let hello = Hello::decode(&read(&mut noise, message, MESSAGE_1_OVERHEAD)?)?;
+    let reply = write(&mut noise, &welcome.encode(), MESSAGE_2_OVERHEAD)?;
+    let peer = Peer {
+        static_key: remote_static(&noise),
+        handshake_hash: handshake_hash(&noise),
+        choice,
+        offer: Offer { versions: hello.versions, suites: Suites::new([choice.suite]) },
+        capabilities: hello.capabilities,
+        relay_name: None,
+    };
+    Ok((split(&mut noise, cipher), peer, reply))
+}
+
+fn cipher_of(suite: Suite) -> Result<Cipher, HandshakeError> {
+    match suite {
+        Suite::AES_256_GCM => Ok(Cipher::AesGcm),
+        Suite::CHACHA20_POLY1305 => Ok(Cipher::ChaChaPoly),
+        unknown => Err(HandshakeError::UnknownSuite(unknown)),
+    }
+}
+
+fn build(
+    cipher: Cipher,
+    prologue: &Prologue,
+    own: &Arc<StaticKey>,
+    relay_key: Option<&RelayKey>,
+    ephemeral: EphemeralSeed,
+) -> HandshakeState {
+    let pattern = match cipher {
+        Cipher::AesGcm => "Noise_IK_25519_AESGCM_BLAKE2s",
+        Cipher::ChaChaPoly => "Noise_IK_25519_ChaChaPoly_BLAKE2s",
+    };
+    let primitives = Primitives { own: Arc::clone(own), ephemeral };
+    let build = || {
+        let prologue = prologue.encode();
+        let builder = Builder::with_resolver(pattern.parse()?, Box::new(primitives))
+            .prologue(&prologue)?
+            .local_private_key(own.seed())?;
+        match relay_key {
+            Some(relay_key) => builder.remote_public_key(&relay_key.0)?.build_initiator(),
+            None => builder.build_responder(),
+        }
+    };
+    build().expect("pattern, primitives and keys are all there")
+}
+
+fn write(
+    noise: &mut HandshakeState,
+    payload: &[u8],
+    overhead: usize,
+) -> Result<Vec<u8>, HandshakeError> {
+    debug_assert!(payload.len() <= HANDSHAKE_PAYLOAD_BYTES_MAX, "v1 payloads are far smaller");
+    let mut message = vec![0; payload.len() + overhead];
+    let bytes = noise.write_message(payload, &mut message).map_err(|_| HandshakeError::Forged)?;
+    debug_assert_eq!(bytes, message.len(), "the overhead of a message is fixed");
+    Ok(message)
+}
+
+fn read(
+    noise: &mut HandshakeState,
+    message: &[u8],
+    overhead: usize,
+) -> Result<Vec<u8>, HandshakeError> {
+    // Checked before any public-key work.
+    let payload_bytes = message.len().checked_sub(overhead).ok_or(HandshakeError::Forged)?;
+    if payload_bytes > HANDSHAKE_PAYLOAD_BYTES_MAX {
+        return Err(HandshakeError::Malformed);
+    }
+    let mut payload = vec![0; payload_bytes];
+    noise.read_message(message, &mut payload).map_err(|_| HandshakeError::Forged)?;
+    Ok(payload)
+}
+
+fn remote_static(noise: &HandshakeState) -> PublicKey {
+    let key = noise.get_remote_static().expect("both keys of IK are known after message 1");
+    key.try_into().expect("an X25519 public key has 32 bytes")
+}
+
+fn handshake_hash(noise: &HandshakeState) -> [u8; 32] {
+    noise.get_handshake_hash().try_into().expect("BLAKE2s has 32 bytes")
+}
+
+fn split(noise: &mut HandshakeState, cipher: Cipher) -> SealedChannel {
+    let (mut by_initiator, mut by_responder) = noise.dangerously_get_raw_split();
+    let initiators = Zeroizing::new(by_initiator);
+    let responders = Zeroizing::new(by_responder);
+    by_initiator.zeroize();
+    by_responder.zeroize();
+    if noise.is_initiator() {
+        SealedChannel::new(cipher, initiators, responders)
+    } else {
+        SealedChannel::new(cipher, responders, initiators)
+    }
+}
+
+/// Where snow finds its building blocks for one handshake.
+struct Primitives {
+    own: Arc<StaticKey>,
+    ephemeral: EphemeralSeed,
+}
+
+impl CryptoResolver for Primitives {
+    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+        Some(Box::new(OneSeed(Some(self.ephemeral.clone()))))
+    }
+
+    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
+        match choice {
+            DHChoice::Curve25519 => {
+                Some(Box::new(X25519 { own: Arc::clone(&self.own), ephemeral: None }))
+            }
+            DHChoice::Curve448 => None,
+        }
+    }
+
+    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
+        DefaultResolver.resolve_hash(choice)
+    }
+
+    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn types::Cipher>> {
+        DefaultResolver.resolve_cipher(choice)
+    }
+}
+
+/// Randomness for the one key that a handshake makes.
+struct OneSeed(Option<EphemeralSeed>);
+
+impl Random for OneSeed {
+    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), snow::Error> {
+        let seed = self.0.take().filter(|seed| seed.len() == dest.len());
+        dest.copy_from_slice(&*seed.ok_or(snow::Error::Rng)?);
+        Ok(())
+    }
+}
+
+/// Snow makes two of these: one is told to be the static key, the other to generate.
+struct X25519 {
+    own: Arc<StaticKey>,
+    ephemeral: Option<StaticKey>,
+}
+
+impl X25519 {
+    fn key(&self) -> &StaticKey {
+        self.ephemeral.as_ref().unwrap_or(&self.own)
+    }
+}
+
+impl Dh for X25519 {
+    fn name(&self) -> &'static str {
+        "25519"
+    }
+
+    fn pub_len(&self) -> usize {
+        32
+    }
+
+    fn priv_len(&self) -> usize {
+        32
+    }
+
+    fn set(&mut self, _private: &[u8]) {
+        // It is the private half of `own`, which has the public half ready: computing that again
+        // would cost a fifth of the handshake.
+        self.ephemeral = None;
+    }
+
+    fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
+        let mut seed = EphemeralSeed::default();
+        rng.try_fill_bytes(&mut *seed)?;
+        self.ephemeral = Some(StaticKey::from_seed(seed));
+        Ok(())
+    }
+
+    fn pubkey(&self) -> &[u8] {
+        self.key().public()
+    }
+
+    fn privkey(&self) -> &[u8] {
+        self.key().seed()
+    }
+
+    fn dh(&self, peer: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
+        // Snow hands over its largest buffer for keys of any curve.
+        let peer = peer.get(..self.pub_len()).ok_or(snow::Error::Dh)?;
+        self.key().agree(peer, out).map_err(|_| snow::Error::Dh)
+    }
+}

@@ -1,0 +1,651 @@
+//! Message, channel and transport stacked into the one type that a driver of a byte stream holds.
+//!
+//! ```text
+//!   initiator   Initiating ──reply──▶ Established          prober   Probing ──beacon──▶ Closed
+//!   responder   Awaiting ──handshake──▶ Established         anyone   ──any error──▶ Closed
+//! ```
+//!
+//! # Driving it
+//!
+//! Keep received bytes in one buffer. After each read call [`Connection::receive`] until it gives
+//! `None`, dropping [`Received::consumed`] bytes from the front each time; then write what
+//! [`Connection::poll_transmit`] gives. After an error, write that once more (a responder explains
+//! itself with a beacon) and close. Timeouts belong to the driver: until `Attach` nothing a peer
+//! does is worth waiting for.
+
+use std::{fmt, sync::Arc};
+
+use zeroize::Zeroizing;
+
+use crate::{
+    channel::{
+        established::{ChannelError, SealedChannel, TAG_BYTES},
+        handshake::{
+            self, Capabilities, EphemeralSeed, HandshakeError, Hello, Initiator, Peer, Prologue,
+            Welcome,
+        },
+        keys::StaticKey,
+    },
+    entropy::Entropy,
+    ids::RelayKey,
+    limits::{PACKET_BYTES_BEFORE_LOGIN_MAX, PACKET_BYTES_MAX},
+    offer::{Choice, Offer, Suites},
+    transport::{
+        TransportKind,
+        packet::{AttemptId, Beacon, HandshakeInit, HandshakeReply, PacketKind, Probe},
+        stream::{self, FramingError, LENGTH_BYTES},
+    },
+};
+
+/// Probes that one connection answers. Nobody needs a second.
+pub const PROBES_PER_CONNECTION_MAX: u8 = 1;
+
+/// How an initiator connects.
+#[derive(Clone, Debug)]
+pub struct InitiatorConfig {
+    /// The relay to reach. Nobody else can answer.
+    pub relay_key: RelayKey,
+    /// Who we are.
+    pub device_key: Arc<StaticKey>,
+    /// What we could speak, best first.
+    pub offer: Offer,
+    /// What this attempt speaks. If the relay could do better, the attempt ends as downgraded.
+    pub choice: Choice,
+}
+
+impl InitiatorConfig {
+    /// Connects with the best this build can do on this processor.
+    ///
+    /// # Panics
+    ///
+    /// Never: a build speaks at least one version and suite.
+    pub fn new(relay_key: RelayKey, device_key: Arc<StaticKey>) -> Self {
+        let offer = Offer::of_this_build();
+        let choice = offer.best_shared_with(&offer).expect("a build speaks something");
+        Self { relay_key, device_key, offer, choice }
+    }
+
+    /// The same, speaking the best of what this beacon claims. The beacon may be forged; the
+    /// relay's sealed reply will show it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::Incompatible`] when the two share nothing.
+    pub fn after_beacon(mut self, beacon: &Beacon) -> Result<Self, ConnectionError> {
+        self.choice = self
+            .offer
+            .best_shared_with(&beacon.offer)
+            .ok_or(ConnectionError::Incompatible { peer: beacon.offer, ours: self.offer })?;
+        Ok(self)
+    }
+}
+
+/// How a relay answers. One for all its connections.
+#[derive(Debug)]
+pub struct ResponderConfig {
+    /// What the relay is.
+    pub static_key: Arc<StaticKey>,
+    /// What it speaks.
+    pub offer: Offer,
+    /// What its operator calls it; cut after
+    /// [`RELAY_NAME_BYTES_MAX`](crate::limits::RELAY_NAME_BYTES_MAX).
+    pub name: String,
+}
+
+impl ResponderConfig {
+    /// A relay that speaks all that this build can.
+    pub fn new(static_key: Arc<StaticKey>, name: String) -> Self {
+        Self { static_key, offer: Offer::of_this_build(), name }
+    }
+
+    fn beacon(&self, attempt: AttemptId) -> Beacon {
+        Beacon {
+            attempt,
+            offer: self.offer,
+            relay_key: self.static_key.relay_key(),
+            relay_name: self.name.clone(),
+        }
+    }
+}
+
+/// Why a connection cannot go on, by who has to act.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionError {
+    /// The peer broke the protocol, or somebody altered its bytes: close, count it against its
+    /// address, do not retry at once.
+    #[error("peer misbehaved: {0}")]
+    Misbehaved(#[from] Misbehaviour),
+    /// Both sides are correct and share no version or suite: retrying cannot help.
+    #[error("nothing in common: peer offers {peer}, this build speaks {ours}")]
+    Incompatible {
+        /// What the peer asked for or announced.
+        peer: Offer,
+        /// What we speak.
+        ours: Offer,
+    },
+    /// The peer requires an extension that this build does not know: upgrade.
+    #[error("peer requires unknown extension {0}")]
+    CriticalExtension(u16),
+    /// The relay could do better than this attempt: somebody talked us into less with a forged
+    /// beacon. Try again without it.
+    #[error("downgraded: used {used}, the relay offers {offered}")]
+    Downgraded {
+        /// What this attempt spoke.
+        used: Choice,
+        /// What the relay speaks, authenticated.
+        offered: Offer,
+    },
+    /// Responder: the handshake is not for our key. The initiator was told who we are.
+    #[error("handshake is not for this relay's key")]
+    NotForUs,
+    /// Initiator: instead of the relay, something answered that cannot prove to be it. What it
+    /// says is a hint where another key, version or suite may be; it is never the truth.
+    #[error("the relay did not answer; something announced key {} there", .beacon.relay_key.fingerprint())]
+    Unanswered {
+        /// The announcement.
+        beacon: Beacon,
+    },
+    /// Initiator: the key to reach is one of the few points that are nobody's key.
+    #[error("relay key is not a usable key")]
+    UnusableRelayKey,
+    /// Ours: more content than a packet may have here. Nothing was sealed; the connection lives.
+    #[error("content of {bytes} bytes where a packet holds at most {max}")]
+    ContentTooLarge {
+        /// What was to be sealed.
+        bytes: usize,
+        /// What a packet may hold.
+        max: usize,
+    },
+    /// Ours: sealing before the handshake or after an error.
+    #[error("connection is not established")]
+    NotEstablished,
+    /// Two to the power of 64 packets went by: connect anew.
+    #[error("packet numbers are used up")]
+    Exhausted,
+    /// Ours: receiving after an error or after the answer to a probe.
+    #[error("connection is closed")]
+    Closed,
+}
+
+/// How a peer broke the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misbehaviour {
+    /// The stream cannot be cut into packets.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// The first byte means nothing.
+    #[error("unknown packet kind {0}")]
+    UnknownKind(u8),
+    /// A packet that does not belong here.
+    #[error("unexpected packet {0:?}")]
+    Unexpected(PacketKind),
+    /// A packet that is not laid out as its kind says.
+    #[error("malformed packet {0:?}")]
+    Malformed(PacketKind),
+    /// A sealed packet or reply that does not open. On purpose there is no more to know.
+    #[error("packet failed to open")]
+    Forged,
+    /// A sealed packet without content.
+    #[error("sealed packet without content")]
+    EmptyContent,
+    /// More probes than [`PROBES_PER_CONNECTION_MAX`].
+    #[error("too many probes")]
+    ProbedAgain,
+    /// A relay whose sealed reply does not list what it speaks in that very reply.
+    #[error("relay contradicts itself")]
+    Contradiction,
+}
+
+impl From<ChannelError> for ConnectionError {
+    fn from(error: ChannelError) -> Self {
+        match error {
+            ChannelError::Forged => Misbehaviour::Forged.into(),
+            ChannelError::Exhausted => Self::Exhausted,
+        }
+    }
+}
+
+/// One packet that arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Received<'b> {
+    /// Bytes to drop from the front of the buffer once `kind` is dealt with.
+    pub consumed: usize,
+    /// What it was.
+    pub kind: ReceivedKind<'b>,
+}
+
+/// What arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReceivedKind<'b> {
+    /// Responder: a handshake we answered; [`Connection::peer`] says whose. It may be a replay:
+    /// only content proves that its owner is there. Until then act on nothing, displace nobody.
+    Handshake,
+    /// Initiator: the relay proved who it is. Content may be sealed.
+    Established,
+    /// A run of messages, to be iterated with `message::MessageReader`.
+    Content(&'b [u8]),
+    /// Prober: what the relay says about itself. The connection is over.
+    Beacon(Beacon),
+    /// Responder: somebody asked who we are; the answer waits in [`Connection::poll_transmit`].
+    Probe,
+}
+
+/// One side of a connection over a byte stream. See the module for how to drive it.
+pub struct Connection {
+    state: State,
+    // Clear packets that wait to be written, framed.
+    transmit: Option<Box<[u8]>>,
+    packet_bytes_max: u16,
+}
+
+#[expect(clippy::large_enum_variant, reason = "nearly all connections are the largest variant")]
+enum State {
+    /// Responder before the handshake: no keys, no buffers.
+    Awaiting(Awaiting),
+    /// Initiator that wants nothing but a beacon.
+    Probing(AttemptId),
+    /// Initiator before the reply.
+    Initiating(Box<Initiating>),
+    /// Both sides have keys.
+    Established(Established),
+    /// Something was wrong, or a probe was answered.
+    Closed,
+}
+
+struct Awaiting {
+    config: Arc<ResponderConfig>,
+    ephemeral: EphemeralSeed,
+    probes_left: u8,
+}
+
+struct Initiating {
+    handshake: Initiator,
+    attempt: AttemptId,
+    offer: Offer,
+}
+
+struct Established {
+    channel: SealedChannel,
+    peer: Peer,
+    role: Role,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Initiator,
+    Responder,
+}
+
+impl Connection {
+    /// Begins a handshake; its first packet waits in [`Self::poll_transmit`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::UnusableRelayKey`], or [`ConnectionError::Incompatible`] when the
+    /// configuration chooses a suite that this build lacks.
+    pub fn initiator(
+        config: &InitiatorConfig,
+        entropy: &mut Entropy,
+    ) -> Result<Self, ConnectionError> {
+        let attempt = AttemptId(entropy.bytes());
+        let hello =
+            Hello { versions: config.offer.versions, capabilities: Capabilities::default() };
+        let (handshake, noise) = Initiator::start(
+            &prologue(config.choice, attempt),
+            &config.device_key,
+            &config.relay_key,
+            Zeroizing::new(entropy.bytes()),
+            &hello,
+        )
+        .map_err(|error| match error {
+            HandshakeError::UnknownSuite(suite) => ConnectionError::Incompatible {
+                peer: Offer { suites: Suites::new([suite]), ..config.offer },
+                ours: Offer::of_this_build(),
+            },
+            HandshakeError::Forged
+            | HandshakeError::Malformed
+            | HandshakeError::CriticalExtension(_) => ConnectionError::UnusableRelayKey,
+        })?;
+        let initiating = Initiating { handshake, attempt, offer: config.offer };
+        let mut connection = Self::new(State::Initiating(Box::new(initiating)));
+        let init = HandshakeInit { choice: config.choice, attempt, cookie: &[], noise: &noise };
+        connection.queue(&init.encode());
+        Ok(connection)
+    }
+
+    /// Asks whoever answers for a beacon, and nothing else.
+    pub fn prober(entropy: &mut Entropy) -> Self {
+        let attempt = AttemptId(entropy.bytes());
+        let mut connection = Self::new(State::Probing(attempt));
+        connection.queue(&Probe { attempt }.encode());
+        connection
+    }
+
+    /// Waits for a handshake. Takes from `entropy` what the handshake will need.
+    pub fn responder(config: Arc<ResponderConfig>, entropy: &mut Entropy) -> Self {
+        Self::new(State::Awaiting(Awaiting {
+            config,
+            ephemeral: Zeroizing::new(entropy.bytes()),
+            probes_left: PROBES_PER_CONNECTION_MAX,
+        }))
+    }
+
+    const fn new(state: State) -> Self {
+        Self { state, transmit: None, packet_bytes_max: bytes_u16(PACKET_BYTES_BEFORE_LOGIN_MAX) }
+    }
+
+    /// Takes the first whole packet off the front of `buffer`, which holds stream bytes with their
+    /// length prefixes, and decrypts it in place. `None`: it has not arrived whole.
+    ///
+    /// # Errors
+    ///
+    /// The connection is over and says [`ConnectionError::Closed`] from now on. Write what
+    /// [`Self::poll_transmit`] still gives, then close the stream.
+    pub fn receive<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<Received<'b>>, ConnectionError> {
+        let received = self.take_packet(buffer);
+        if received.is_err() {
+            self.state = State::Closed;
+        }
+        received
+    }
+
+    fn take_packet<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<Received<'b>>, ConnectionError> {
+        if matches!(self.state, State::Closed) {
+            return Err(ConnectionError::Closed);
+        }
+        let split = stream::split_packet(buffer, usize::from(self.packet_bytes_max));
+        let Some((consumed, packet)) = split.map_err(Misbehaviour::Framing)? else {
+            return Ok(None);
+        };
+        let (kind_byte, rest) =
+            packet.split_first_mut().ok_or(Misbehaviour::Framing(FramingError::Empty))?;
+        let kind =
+            PacketKind::from_byte(*kind_byte).ok_or(Misbehaviour::UnknownKind(*kind_byte))?;
+        let kind = self.handle_packet(kind, rest)?;
+        Ok(Some(Received { consumed, kind }))
+    }
+
+    fn handle_packet<'p>(
+        &mut self,
+        kind: PacketKind,
+        rest: &'p mut [u8],
+    ) -> Result<ReceivedKind<'p>, ConnectionError> {
+        match (&mut self.state, kind) {
+            (State::Established(established), PacketKind::Sealed) => established.open(rest),
+            (State::Awaiting(_), PacketKind::HandshakeInit) => self.on_handshake_init(rest),
+            (State::Awaiting(_), PacketKind::Probe) => self.on_probe(rest),
+            (State::Initiating(_), PacketKind::HandshakeReply) => self.on_handshake_reply(rest),
+            (State::Initiating(initiating), PacketKind::Beacon) => {
+                let beacon = read_beacon(rest, initiating.attempt)?;
+                Err(ConnectionError::Unanswered { beacon })
+            }
+            (State::Probing(attempt), PacketKind::Beacon) => {
+                let beacon = read_beacon(rest, *attempt)?;
+                self.state = State::Closed;
+                Ok(ReceivedKind::Beacon(beacon))
+            }
+            (_, unexpected) => Err(Misbehaviour::Unexpected(unexpected).into()),
+        }
+    }
+
+    fn on_probe(&mut self, rest: &[u8]) -> Result<ReceivedKind<'static>, ConnectionError> {
+        let State::Awaiting(awaiting) = &mut self.state else {
+            return Err(Misbehaviour::Unexpected(PacketKind::Probe).into());
+        };
+        let probe = Probe::decode(rest).ok_or(Misbehaviour::Malformed(PacketKind::Probe))?;
+        awaiting.probes_left =
+            awaiting.probes_left.checked_sub(1).ok_or(Misbehaviour::ProbedAgain)?;
+        let beacon = awaiting.config.beacon(probe.attempt).encode();
+        self.queue(&beacon);
+        Ok(ReceivedKind::Probe)
+    }
+
+    fn on_handshake_init(&mut self, rest: &[u8]) -> Result<ReceivedKind<'static>, ConnectionError> {
+        let State::Awaiting(awaiting) = std::mem::replace(&mut self.state, State::Closed) else {
+            return Err(Misbehaviour::Unexpected(PacketKind::HandshakeInit).into());
+        };
+        let init = HandshakeInit::decode(rest)
+            .ok_or(Misbehaviour::Malformed(PacketKind::HandshakeInit))?;
+        match awaiting.respond(&init) {
+            Ok((established, reply)) => {
+                self.queue(&HandshakeReply { attempt: init.attempt, noise: &reply }.encode());
+                self.state = State::Established(established);
+                Ok(ReceivedKind::Handshake)
+            }
+            Err(error) => {
+                // The initiator cannot know what was wrong; who we are is all that may help it.
+                self.queue(&awaiting.config.beacon(init.attempt).encode());
+                Err(error)
+            }
+        }
+    }
+
+    fn on_handshake_reply(
+        &mut self,
+        rest: &[u8],
+    ) -> Result<ReceivedKind<'static>, ConnectionError> {
+        let State::Initiating(initiating) = std::mem::replace(&mut self.state, State::Closed)
+        else {
+            return Err(Misbehaviour::Unexpected(PacketKind::HandshakeReply).into());
+        };
+        self.state = State::Established(initiating.finish(rest)?);
+        // The relay proved who it is; only strangers are kept short.
+        self.allow_full_packets();
+        Ok(ReceivedKind::Established)
+    }
+
+    /// Seals what `fill` appends, whole messages each with its length, as one packet, and appends
+    /// it to `out` with its length prefix. No packet if nothing is appended.
+    ///
+    /// The initiator's first packet holds `Attach` and has to fit
+    /// [`PACKET_BYTES_BEFORE_LOGIN_MAX`]: the relay does not know yet whether to trust it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError::NotEstablished`], [`ConnectionError::ContentTooLarge`] or
+    /// [`ConnectionError::Exhausted`]; `out` is as it was.
+    ///
+    /// # Panics
+    ///
+    /// If `fill` removes what was in `out` before.
+    pub fn seal(
+        &mut self,
+        out: &mut Vec<u8>,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), ConnectionError> {
+        let State::Established(established) = &mut self.state else {
+            return Err(ConnectionError::NotEstablished);
+        };
+        let start = out.len();
+        let sealed = established.seal(out, fill);
+        if sealed.is_err() {
+            out.truncate(start);
+        }
+        sealed
+    }
+
+    /// Bytes to write, complete with length prefixes: handshake packets and beacons.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.transmit.take().map(<[u8]>::into_vec)
+    }
+
+    /// From now on the peer may send packets of [`PACKET_BYTES_MAX`]. A relay calls this after
+    /// `Attach`; an initiator is there as soon as it is established.
+    pub const fn allow_full_packets(&mut self) {
+        self.packet_bytes_max = bytes_u16(PACKET_BYTES_MAX);
+    }
+
+    /// Whether content can be sealed and opened.
+    pub const fn is_established(&self) -> bool {
+        matches!(self.state, State::Established(_))
+    }
+
+    /// Who the peer is, once the handshake said so.
+    pub const fn peer(&self) -> Option<&Peer> {
+        match &self.state {
+            State::Established(established) => Some(&established.peer),
+            State::Awaiting(_) | State::Probing(_) | State::Initiating(_) | State::Closed => None,
+        }
+    }
+
+    /// Drops expanded keys: an idle responder then owns no heap memory. The next packet expands
+    /// them again.
+    pub fn rest(&mut self) {
+        match &mut self.state {
+            State::Established(established) => established.channel.rest(),
+            State::Awaiting(_) | State::Probing(_) | State::Initiating(_) | State::Closed => {}
+        }
+    }
+
+    fn queue(&mut self, packet: &[u8]) {
+        let mut bytes = self.poll_transmit().unwrap_or_default();
+        stream::put_packet(&mut bytes, packet);
+        self.transmit = Some(bytes.into_boxed_slice());
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Awaiting(_) => "awaiting",
+            State::Probing(_) => "probing",
+            State::Initiating(_) => "initiating",
+            State::Established(_) => "established",
+            State::Closed => "closed",
+        };
+        write!(f, "Connection({state})")
+    }
+}
+
+impl Awaiting {
+    /// Cheap refusals first: public-key work only for what we can speak.
+    fn respond(&self, init: &HandshakeInit<'_>) -> Result<(Established, Vec<u8>), ConnectionError> {
+        let ours = self.config.offer;
+        let choice = init.choice;
+        if !ours.versions.contains(choice.version) || !ours.suites.contains(choice.suite) {
+            return Err(ConnectionError::Incompatible { peer: choice.into(), ours });
+        }
+        if !init.cookie.is_empty() {
+            return Err(Misbehaviour::Malformed(PacketKind::HandshakeInit).into());
+        }
+        let welcome = Welcome {
+            offer: ours,
+            capabilities: Capabilities::default(),
+            relay_name: &self.config.name,
+        };
+        let (channel, peer, reply) = handshake::respond(
+            &prologue(choice, init.attempt),
+            &self.config.static_key,
+            self.ephemeral.clone(),
+            &welcome,
+            init.noise,
+        )
+        .map_err(|error| match error {
+            HandshakeError::Forged => ConnectionError::NotForUs,
+            HandshakeError::Malformed => Misbehaviour::Malformed(PacketKind::HandshakeInit).into(),
+            HandshakeError::CriticalExtension(tag) => ConnectionError::CriticalExtension(tag),
+            HandshakeError::UnknownSuite(_) => {
+                ConnectionError::Incompatible { peer: choice.into(), ours }
+            }
+        })?;
+        Ok((Established { channel, peer, role: Role::Responder }, reply))
+    }
+}
+
+impl Initiating {
+    fn finish(self, rest: &[u8]) -> Result<Established, ConnectionError> {
+        let malformed = Misbehaviour::Malformed(PacketKind::HandshakeReply);
+        let reply = HandshakeReply::decode(rest).ok_or(malformed)?;
+        if reply.attempt != self.attempt {
+            return Err(Misbehaviour::Unexpected(PacketKind::HandshakeReply).into());
+        }
+        let (channel, peer) = self.handshake.finish(reply.noise).map_err(|error| match error {
+            HandshakeError::Forged => Misbehaviour::Forged.into(),
+            HandshakeError::Malformed | HandshakeError::UnknownSuite(_) => malformed.into(),
+            HandshakeError::CriticalExtension(tag) => ConnectionError::CriticalExtension(tag),
+        })?;
+        match self.offer.best_shared_with(&peer.offer) {
+            Some(best) if best == peer.choice => {
+                Ok(Established { channel, peer, role: Role::Initiator })
+            }
+            Some(_) => Err(ConnectionError::Downgraded { used: peer.choice, offered: peer.offer }),
+            None => Err(Misbehaviour::Contradiction.into()),
+        }
+    }
+}
+
+impl Established {
+    fn open<'p>(&mut self, sealed: &'p mut [u8]) -> Result<ReceivedKind<'p>, ConnectionError> {
+        let content = self.channel.open(&SEALED_HEADER, sealed)?;
+        if content.is_empty() {
+            return Err(Misbehaviour::EmptyContent.into());
+        }
+        Ok(ReceivedKind::Content(content))
+    }
+
+    fn seal(
+        &mut self,
+        out: &mut Vec<u8>,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), ConnectionError> {
+        let start = out.len();
+        let content_start = start + LENGTH_BYTES + SEALED_HEADER.len();
+        out.extend([0; LENGTH_BYTES]);
+        out.extend(SEALED_HEADER);
+        fill(out);
+        let bytes = out.len().checked_sub(content_start).expect("fill appends only");
+        if bytes == 0 {
+            out.truncate(start);
+            return Ok(());
+        }
+        let max = self.packet_bytes_max() - SEALED_HEADER.len() - TAG_BYTES;
+        if bytes > max {
+            return Err(ConnectionError::ContentTooLarge { bytes, max });
+        }
+        let tag = self.channel.seal(&SEALED_HEADER, &mut out[content_start..])?;
+        out.extend(tag);
+        let packet_bytes = bytes_u16(out.len() - start - LENGTH_BYTES);
+        out[start..start + LENGTH_BYTES].copy_from_slice(&packet_bytes.to_be_bytes());
+        Ok(())
+    }
+
+    /// The limit that the peer applies to our next packet.
+    const fn packet_bytes_max(&self) -> usize {
+        match self.role {
+            Role::Initiator if self.channel.packets_sealed() == 0 => PACKET_BYTES_BEFORE_LOGIN_MAX,
+            Role::Initiator | Role::Responder => PACKET_BYTES_MAX,
+        }
+    }
+}
+
+/// The clear beginning of a sealed packet on a stream, which is associated data of its content.
+const SEALED_HEADER: [u8; 1] = [PacketKind::Sealed.byte()];
+
+const fn prologue(choice: Choice, attempt: AttemptId) -> Prologue {
+    Prologue { choice, transport: TransportKind::Stream.number(), attempt: attempt.0 }
+}
+
+fn read_beacon(rest: &[u8], attempt: AttemptId) -> Result<Beacon, Misbehaviour> {
+    let beacon = Beacon::decode(rest).ok_or(Misbehaviour::Malformed(PacketKind::Beacon))?;
+    if beacon.attempt != attempt {
+        return Err(Misbehaviour::Unexpected(PacketKind::Beacon));
+    }
+    Ok(beacon)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "asserted; there is no const TryFrom")]
+const fn bytes_u16(bytes: usize) -> u16 {
+    assert!(bytes <= PACKET_BYTES_MAX, "no packet is larger than what its length can say");
+    bytes as u16
+}
+
+const _: () = assert!(
+    size_of::<Connection>() <= 256,
+    "tens of thousands of idle connections have to fit a small machine"
+);
