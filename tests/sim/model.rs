@@ -1,0 +1,192 @@
+//! The reference: what must be true of everything the relay has committed and everything the
+//! clients have shown. Simpler than the system, so that it does not share its mistakes.
+//!
+//! P1: a message shown as *sent* is in the relay's durable log, once, in that place, with the bytes
+//! of its first transmission; whatever a client stores is what the log has in that place.
+//! P2: a message is shown as *failed* only if the relay has finally refused it and it is not in the
+//! log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_server::hub::op::{Appended, Op};
+use protocol::{
+    ids::{ConversationId, DeviceId, Digest, MessageId, Seq},
+    message::record::{Envelope, RecordReader, envelope_hash},
+};
+
+/// A promise was broken, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation(pub(crate) String);
+
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)*) => {
+        if !$condition {
+            return Err(Violation(format!($($message)*)));
+        }
+    };
+}
+
+/// A record of the durable log: its message and its envelope hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) id: MessageId,
+    pub(crate) hash: Digest,
+}
+
+/// A message in a conversation.
+pub(crate) type Name = (ConversationId, MessageId);
+
+/// The durable logs, from which a copy can be taken and put back.
+pub(crate) type Logs = BTreeMap<ConversationId, Vec<Entry>>;
+
+/// Everything that was promised so far.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    logs: Logs,
+    /// Logs that a restore has cut: a client may still hold their records.
+    before_restores: Vec<Logs>,
+    /// Envelope hash of the first transmission.
+    transmitted: BTreeMap<Name, Digest>,
+    /// Where a message shown as sent is.
+    promised: BTreeMap<Name, Seq>,
+    /// Finally refused by the relay.
+    refused: BTreeSet<Name>,
+    /// Shown as failed.
+    failed: BTreeSet<Name>,
+    /// Taken back by the person before transmission, or renumbered.
+    pub(crate) accepted_total: u64,
+}
+
+impl Model {
+    pub(crate) const fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// A client put a message on the wire.
+    pub(crate) fn on_transmitted(&mut self, name: Name, hash: Digest) -> Result<(), Violation> {
+        let first = *self.transmitted.entry(name).or_insert(hash);
+        ensure!(first == hash, "P1: {name:?} was sent again with other bytes");
+        Ok(())
+    }
+
+    /// The relay's store made these ops durable.
+    pub(crate) fn on_committed(&mut self, ops: &[Op]) -> Result<(), Violation> {
+        for op in ops {
+            if let Op::Appended(appended) = op {
+                self.append(appended)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, appended: &Appended) -> Result<(), Violation> {
+        let conversation = appended.conversation;
+        let log = self.logs.entry(conversation).or_default();
+        for item in RecordReader::new(appended.first, appended.count, &appended.records) {
+            let Ok((seq, record)) = item else {
+                return Err(Violation(format!("a committed record of {conversation:?} is malformed")));
+            };
+            ensure!(
+                seq.0 == log.len() as u64 + 1,
+                "P1: {conversation:?} has {} records and gets number {seq}",
+                log.len()
+            );
+            let Ok(envelope) = Envelope::decode(&record.envelope) else {
+                return Err(Violation(format!("an envelope at {conversation:?} {seq} is malformed")));
+            };
+            let id = envelope.id();
+            let hash =
+                envelope_hash(conversation, &record.envelope, &record.content.digest());
+            if id.device != DeviceId::RELAY {
+                let name = (conversation, id);
+                ensure!(
+                    self.transmitted.get(&name) == Some(&hash),
+                    "P1: {name:?} was committed with bytes nobody sent"
+                );
+                ensure!(
+                    log.iter().all(|entry| entry.id != id),
+                    "P1: {name:?} is in the log twice"
+                );
+                ensure!(!self.failed.contains(&name), "P2: {name:?} was shown as failed");
+                self.accepted_total += 1;
+            }
+            log.push(Entry { id, hash });
+        }
+        Ok(())
+    }
+
+    /// The relay finally refused a message.
+    pub(crate) fn on_refused(&mut self, name: Name) {
+        self.refused.insert(name);
+    }
+
+    /// A client shows a message as sent.
+    pub(crate) fn on_shown_sent(&mut self, name: Name, seq: Seq) -> Result<(), Violation> {
+        ensure!(
+            self.entry(name.0, seq).is_some_and(|entry| entry.id == name.1),
+            "P1: {name:?} is shown as sent at {seq} and the durable log does not have it there"
+        );
+        self.promised.insert(name, seq);
+        Ok(())
+    }
+
+    /// A client shows a message as failed.
+    pub(crate) fn on_shown_failed(&mut self, name: Name) -> Result<(), Violation> {
+        ensure!(self.refused.contains(&name), "P2: {name:?} failed and the relay never refused it");
+        let in_log = self.logs.get(&name.0).is_some_and(|log| log.iter().any(|e| e.id == name.1));
+        ensure!(!in_log, "P2: {name:?} is shown as failed and is in the log");
+        self.failed.insert(name);
+        Ok(())
+    }
+
+    /// A client stored a record.
+    pub(crate) fn on_stored(
+        &self,
+        conversation: ConversationId,
+        seq: Seq,
+        entry: Entry,
+    ) -> Result<(), Violation> {
+        let in_log = |logs: &Logs| place(logs, conversation, seq) == Some(entry);
+        ensure!(
+            in_log(&self.logs) || self.before_restores.iter().any(in_log),
+            "P1: a client stored {entry:?} at {conversation:?} {seq} where the log has {:?}",
+            self.entry(conversation, seq)
+        );
+        Ok(())
+    }
+
+    /// The relay was restored from a copy taken earlier: what came after it is gone, and said so.
+    pub(crate) fn on_restored(&mut self, copy: Logs) {
+        let gone = std::mem::replace(&mut self.logs, copy);
+        self.before_restores.push(gone);
+        let logs = &self.logs;
+        self.promised.retain(|name, seq| {
+            place(logs, name.0, *seq).is_some_and(|entry| entry.id == name.1)
+        });
+    }
+
+    /// Everything that was promised is still there. Cheap enough to ask after every step.
+    pub(crate) fn check(&self) -> Result<(), Violation> {
+        for (name, seq) in &self.promised {
+            ensure!(
+                self.entry(name.0, *seq).is_some_and(|entry| entry.id == name.1),
+                "P1: {name:?} was shown as sent at {seq} and is gone"
+            );
+        }
+        Ok(())
+    }
+
+    /// True if the message is in the log.
+    pub(crate) fn has(&self, name: Name) -> bool {
+        self.logs.get(&name.0).is_some_and(|log| log.iter().any(|entry| entry.id == name.1))
+    }
+
+    fn entry(&self, conversation: ConversationId, seq: Seq) -> Option<Entry> {
+        place(&self.logs, conversation, seq)
+    }
+}
+
+fn place(logs: &Logs, conversation: ConversationId, seq: Seq) -> Option<Entry> {
+    let index = usize::try_from(seq.0.checked_sub(1)?).ok()?;
+    logs.get(&conversation)?.get(index).copied()
+}
