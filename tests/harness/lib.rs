@@ -1,1 +1,11 @@
-//! Harness.
+//! What tests of the whole have in common: real processes, a lean client, what they use.
+//!
+//! ```text
+//!   process    the relay as a child process        client     speaks the protocol, keeps nothing
+//!   usage      processor time and memory           identity   a device with fresh keys
+//! ```
+
+pub mod client;
+pub mod identity;
+pub mod process;
+pub mod usage;
