@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use protocol::{
-    ids::{AccountId, ConversationId, Counter, DeviceId, Digest, LogId, Seq},
+    ids::{AccountId, ConversationId, Counter, DeviceId, Digest, LogId, MessageId, Seq},
     message::room::{Access, BanTarget, Kind, Role, Standing},
     time::WallTime,
 };
@@ -91,12 +91,16 @@ pub enum Op {
     },
     /// Records were appended.
     Appended(Appended),
-    /// The body of a record is gone; its digest stays.
+    /// The body of a record is gone; its digest stays. Takes effect only if the record at `seq`
+    /// is the message `id`: the hub does not keep old records, so whoever holds the bytes compares
+    /// ([`erase`](super::log::erase)), and a wrong pair erases nothing.
     Erased {
         /// Where.
         conversation: ConversationId,
         /// Which record.
         seq: Seq,
+        /// Which message that record has to be.
+        id: MessageId,
     },
     /// Records below `first` are gone.
     Trimmed {
