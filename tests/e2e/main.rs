@@ -1,1 +1,3 @@
-fn main() {}
+//! Tests of the real programs.
+
+mod architecture;
