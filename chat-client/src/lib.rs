@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The client as a library: the engine and its store, shared by the TUI, the headless commands
+//! and bots.
+
+pub mod exit;
+pub mod untrusted;
