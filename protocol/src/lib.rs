@@ -21,6 +21,7 @@ pub mod channel;
 pub mod connection;
 pub mod entropy;
 pub mod ids;
+pub mod invitation;
 pub mod limits;
 pub mod message;
 mod octets;

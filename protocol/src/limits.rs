@@ -16,6 +16,8 @@ pub const HANDSHAKE_PAYLOAD_BYTES_MAX: usize = 512;
 pub const COOKIE_BYTES_MAX: usize = 64;
 /// Longest name of a relay in bytes of UTF-8.
 pub const RELAY_NAME_BYTES_MAX: usize = 64;
+/// Longest ticket of an invitation: as unguessable as a key.
+pub const TICKET_BYTES_MAX: usize = 32;
 
 /// Largest body of an event: checked in the composer and by the relay.
 pub const BODY_BYTES_MAX: usize = 32_768;

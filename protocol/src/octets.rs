@@ -93,7 +93,9 @@ pub(crate) fn put_suites(out: &mut Vec<u8>, suites: &Suites) {
 
 /// Writes the longest beginning of `name` that fits [`RELAY_NAME_BYTES_MAX`].
 pub(crate) fn put_relay_name(out: &mut Vec<u8>, name: &str) {
-    let end = name.floor_char_boundary(RELAY_NAME_BYTES_MAX);
+    let end = (0..=RELAY_NAME_BYTES_MAX.min(name.len()))
+        .rfind(|end| name.is_char_boundary(*end))
+        .expect("every text has a boundary at its beginning");
     put_count(out, end);
     out.extend(&name.as_bytes()[..end]);
 }

@@ -449,3 +449,144 @@ impl Dh for X25519 {
         self.key().agree(peer, out).map_err(|_| snow::Error::Dh)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{entropy::Entropy, offer::Version};
+
+    struct Pair {
+        entropy: Entropy,
+        device: Arc<StaticKey>,
+        relay: Arc<StaticKey>,
+    }
+
+    const PROLOGUE: Prologue = Prologue {
+        choice: Choice { version: Version::V1, suite: Suite::AES_256_GCM },
+        transport: 1,
+        attempt: [7; 8],
+    };
+
+    impl Pair {
+        fn new() -> Self {
+            let mut entropy = Entropy::seeded_for_simulation(1);
+            let device = Arc::new(StaticKey::generate(&mut entropy));
+            let relay = Arc::new(StaticKey::generate(&mut entropy));
+            Self { entropy, device, relay }
+        }
+
+        fn start(&mut self, prologue: &Prologue, payload: &[u8]) -> (Initiator, Vec<u8>) {
+            let ephemeral = Zeroizing::new(self.entropy.bytes());
+            let relay_key = self.relay.relay_key();
+            Initiator::start_with_payload(prologue, &self.device, &relay_key, ephemeral, payload)
+                .unwrap()
+        }
+
+        fn respond(
+            &mut self,
+            prologue: &Prologue,
+            message: &[u8],
+        ) -> Result<(SealedChannel, Peer, Vec<u8>), HandshakeError> {
+            let ephemeral = Zeroizing::new(self.entropy.bytes());
+            let welcome = Welcome {
+                offer: Offer::of_this_build(),
+                capabilities: Capabilities::default(),
+                relay_name: "relay",
+            };
+            respond(prologue, &self.relay, ephemeral, &welcome, message)
+        }
+    }
+
+    fn hello() -> Vec<u8> {
+        let versions = Versions::new([Version::V1]);
+        Hello { versions, capabilities: Capabilities(5) }.encode()
+    }
+
+    fn extension(tag: u16, bytes: usize) -> Vec<u8> {
+        let mut pair = tag.to_be_bytes().to_vec();
+        pair.extend(u16::try_from(bytes).unwrap().to_be_bytes());
+        pair.resize(4 + bytes, 0xee);
+        pair
+    }
+
+    #[test]
+    fn even_extensions_of_a_later_peer_are_skipped_and_odd_ones_refused() {
+        let mut pair = Pair::new();
+        let even = [hello(), extension(2, 9), extension(40, 0)].concat();
+        let (_, message) = pair.start(&PROLOGUE, &even);
+        let (_, peer, _) = pair.respond(&PROLOGUE, &message).unwrap();
+        assert_eq!(peer.capabilities, Capabilities(5));
+
+        let odd = [hello(), extension(2, 9), extension(41, 3)].concat();
+        let (_, message) = pair.start(&PROLOGUE, &odd);
+        let error = pair.respond(&PROLOGUE, &message).unwrap_err();
+        assert_eq!(error, HandshakeError::CriticalExtension(41));
+    }
+
+    #[test]
+    fn the_relays_extensions_follow_the_same_rule() {
+        let welcome = Welcome {
+            offer: Offer::of_this_build(),
+            capabilities: Capabilities(1 << 31),
+            relay_name: "relay",
+        };
+        let even = [welcome.encode(), extension(2, 3)].concat();
+        assert_eq!(Welcome::decode(&even).unwrap().capabilities, Capabilities(1 << 31));
+        let odd = [welcome.encode(), extension(3, 3)].concat();
+        assert_eq!(Welcome::decode(&odd).unwrap_err(), HandshakeError::CriticalExtension(3));
+    }
+
+    #[test]
+    fn a_truncated_payload_is_malformed() {
+        let whole = [hello(), extension(2, 3)].concat();
+        for end in (0..whole.len()).filter(|end| *end != hello().len()) {
+            let error = Hello::decode(&whole[..end]).unwrap_err();
+            assert_eq!(error, HandshakeError::Malformed, "first {end} bytes");
+        }
+    }
+
+    #[test]
+    fn a_payload_at_the_limit_passes_and_one_byte_more_is_refused_before_any_work() {
+        let mut pair = Pair::new();
+        let room = HANDSHAKE_PAYLOAD_BYTES_MAX - hello().len() - 4;
+        let largest = [hello(), extension(2, room)].concat();
+        let (_, message) = pair.start(&PROLOGUE, &largest);
+        assert!(pair.respond(&PROLOGUE, &message).is_ok());
+
+        // Not even authentic: its length alone is enough.
+        let too_long = vec![0; message.len() + 1];
+        let error = pair.respond(&PROLOGUE, &too_long).unwrap_err();
+        assert_eq!(error, HandshakeError::Malformed);
+        let error = pair.respond(&PROLOGUE, &too_long[1..]).unwrap_err();
+        assert_eq!(error, HandshakeError::Forged);
+    }
+
+    #[test]
+    fn everything_in_the_prologue_is_bound() {
+        let mut pair = Pair::new();
+        let (_, message) = pair.start(&PROLOGUE, &hello());
+        let altered = [
+            Prologue { choice: Choice { version: Version(2), ..PROLOGUE.choice }, ..PROLOGUE },
+            Prologue { transport: 2, ..PROLOGUE },
+            Prologue { attempt: [8; 8], ..PROLOGUE },
+            Prologue {
+                choice: Choice { suite: Suite::CHACHA20_POLY1305, ..PROLOGUE.choice },
+                ..PROLOGUE
+            },
+        ];
+        for prologue in altered {
+            let error = pair.respond(&prologue, &message).unwrap_err();
+            assert_eq!(error, HandshakeError::Forged, "{prologue:?}");
+        }
+        assert!(pair.respond(&PROLOGUE, &message).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_suite_is_named() {
+        let mut pair = Pair::new();
+        let unknown =
+            Prologue { choice: Choice { suite: Suite(9), ..PROLOGUE.choice }, ..PROLOGUE };
+        let error = pair.respond(&unknown, &[]).unwrap_err();
+        assert_eq!(error.to_string(), "unknown suite 9");
+    }
+}

@@ -1,6 +1,8 @@
 //! Two ends of a connection without a network in between.
 
 #![expect(unreachable_pub, reason = "shared by several test binaries")]
+#![expect(clippy::unwrap_used, reason = "test code, but outside of test functions")]
+#![allow(dead_code, reason = "no test binary uses all of it")]
 
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use protocol::{
     connection::{Connection, ConnectionError, InitiatorConfig, ReceivedKind, ResponderConfig},
     entropy::Entropy,
     offer::{Choice, Offer, Suite, Suites, Version, Versions},
+    transport::packet::Beacon,
 };
 
 pub const SUITES: [Suite; 2] = [Suite::AES_256_GCM, Suite::CHACHA20_POLY1305];
@@ -57,21 +60,40 @@ impl World {
 }
 
 pub fn handshake(device: &mut Connection, relay: &mut Connection) {
-    let mut init = device.poll_transmit().unwrap();
-    assert_eq!(receive_one(relay, &mut init), Ok(ReceivedKind::Handshake));
-    let mut reply = relay.poll_transmit().unwrap();
-    assert_eq!(receive_one(device, &mut reply), Ok(ReceivedKind::Established));
+    let init = device.poll_transmit().unwrap();
+    assert_eq!(receive_one(relay, &init), Ok(Said::Handshake));
+    let reply = relay.poll_transmit().unwrap();
+    assert_eq!(receive_one(device, &reply), Ok(Said::Established));
 }
 
-/// Feeds a buffer that holds exactly one packet.
-pub fn receive_one<'b>(
-    connection: &mut Connection,
-    buffer: &'b mut [u8],
-) -> Result<ReceivedKind<'b>, ConnectionError> {
-    let bytes = buffer.len();
-    let received = connection.receive(buffer)?.expect("a whole packet");
-    assert_eq!(received.consumed, bytes);
-    Ok(received.kind)
+/// [`ReceivedKind`], owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    Handshake,
+    Established,
+    Content(Vec<u8>),
+    Beacon(Beacon),
+    Probe,
+}
+
+impl From<ReceivedKind<'_>> for Said {
+    fn from(kind: ReceivedKind<'_>) -> Self {
+        match kind {
+            ReceivedKind::Handshake => Self::Handshake,
+            ReceivedKind::Established => Self::Established,
+            ReceivedKind::Content(content) => Self::Content(content.to_vec()),
+            ReceivedKind::Beacon(beacon) => Self::Beacon(beacon),
+            ReceivedKind::Probe => Self::Probe,
+        }
+    }
+}
+
+/// Feeds stream bytes that hold exactly one packet.
+pub fn receive_one(connection: &mut Connection, packet: &[u8]) -> Result<Said, ConnectionError> {
+    let mut buffer = packet.to_vec();
+    let received = connection.receive(&mut buffer)?.expect("a whole packet");
+    assert_eq!(received.consumed, packet.len());
+    Ok(received.kind.into())
 }
 
 /// `content` as one packet of the stream.
