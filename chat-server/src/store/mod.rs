@@ -5,6 +5,10 @@
 //! the tables and replays the journal's tail. `memory` is the twin that makes simulation cheap;
 //! one contract suite (`tests/store_contract.rs`) keeps both honest.
 
+pub mod memory;
+mod stored_run;
+mod tail;
+
 use std::path::Path;
 
 use protocol::{
@@ -64,18 +68,19 @@ pub trait Store: Send {
     /// If the disk cannot be read.
     fn indexer(&self) -> Result<Box<dyn Indexer>, StoreError>;
 
-    /// Writes a consistent copy of everything committed so far to a new file while the relay runs.
+    /// The part that copies the store while the relay runs, for a thread of its own: a copy takes
+    /// as long as the history is large, and commits do not wait for it.
     ///
     /// # Errors
     ///
-    /// If the file exists or cannot be written.
-    fn backup(&self, to: &Path) -> Result<(), StoreError>;
+    /// If the disk cannot be read.
+    fn archiver(&self) -> Result<Box<dyn Archiver>, StoreError>;
 }
 
 /// Reads committed records, indexed or not.
 pub trait Reader: Send {
-    /// Runs that cover `from..=to`, oldest first, cut at records, stopping when `bytes_max` is
-    /// reached but with at least one record if there is one. Records that are trimmed are absent;
+    /// Runs that cover `from..=to`, oldest first, cut at records: at most `bytes_max` bytes of
+    /// records, but at least one record if there is one. Records that are trimmed are absent;
     /// erased ones have no body.
     ///
     /// # Errors
@@ -89,8 +94,9 @@ pub trait Reader: Send {
         bytes_max: usize,
     ) -> Result<Vec<Run<'static>>, StoreError>;
 
-    /// The newest runs that end at `to`, at most `count` records and `bytes_max` bytes, oldest
-    /// first: a page of history.
+    /// The newest runs that end at `to`, or at the head if that is lower, oldest first: a page of
+    /// history. At most `count` records and `bytes_max` bytes of records, but at least one record
+    /// if there is one and `count` is not zero.
     ///
     /// # Errors
     ///
@@ -103,8 +109,8 @@ pub trait Reader: Send {
         bytes_max: usize,
     ) -> Result<Vec<Run<'static>>, StoreError>;
 
-    /// The chain after `seq`; `None` if there is no such record or it is trimmed and its chain is
-    /// no longer known. For `seq` zero the conversation's start.
+    /// The chain after `seq`: known from just before the first record still kept up to the head,
+    /// `None` elsewhere. For `seq` zero the conversation's start, always.
     ///
     /// # Errors
     ///
@@ -124,6 +130,17 @@ pub trait Indexer: Send {
     ///
     /// If the disk cannot be read or written; the rows stay in the journal.
     fn step(&mut self) -> Result<Progress, StoreError>;
+}
+
+/// Copies a store.
+pub trait Archiver: Send {
+    /// Writes a consistent copy of everything committed when it is called, and perhaps of some
+    /// commits after that, to a new file.
+    ///
+    /// # Errors
+    ///
+    /// If the file exists or cannot be written; then nothing is left of it.
+    fn backup(&mut self, to: &Path) -> Result<(), StoreError>;
 }
 
 /// Whether a step left anything to do.
