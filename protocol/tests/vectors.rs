@@ -21,8 +21,7 @@ const HEAD: &str = "\
 # Two whole connections over a byte stream, one in each suite (protocol/README.md, §3 and §4).
 # Bytes are in hexadecimal; probe, beacon, init, reply and packets include their length prefix.
 # Inputs: the private keys, the attempt id and the contents. Everything else follows from them.
-# Between device_1 and device_65536 the device seals 65,534 packets with the content "
-    - ".
+# Between device_1 and device_65536 the device seals 65,534 packets with the content `-`.
 ";
 
 #[test]
