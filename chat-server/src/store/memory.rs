@@ -11,7 +11,7 @@ use std::{
 };
 
 use protocol::{
-    ids::{ConversationId, Digest, LogId, Seq},
+    ids::{ConversationId, Digest, LogId, MessageId, Seq},
     message::record::{Run, chain_start},
 };
 
@@ -138,9 +138,9 @@ impl Disk {
                     log.append(appended);
                 }
             }
-            Op::Erased { conversation, seq } => {
+            Op::Erased { conversation, seq, id } => {
                 if let Some(log) = self.logs.get_mut(conversation) {
-                    log.erase(*conversation, *seq)?;
+                    log.erase(*seq, *id);
                 }
             }
             Op::Trimmed { conversation, first } => {
@@ -182,11 +182,10 @@ impl Log {
         self.runs.insert(run.first, (run, appended.chain_before));
     }
 
-    fn erase(&mut self, conversation: ConversationId, seq: Seq) -> Result<(), StoreError> {
+    fn erase(&mut self, seq: Seq, id: MessageId) {
         if let Some((_, (run, _))) = self.runs.range_mut(..=seq).next_back() {
-            *run = run.blanked(&[seq].into()).map_err(damaged(conversation))?;
+            *run = run.blanked(&[(seq, id)].into());
         }
-        Ok(())
     }
 
     fn trim(&mut self, conversation: ConversationId, first: Seq) -> Result<(), StoreError> {
@@ -286,14 +285,14 @@ impl Reader for MemoryReader {
     ) -> Result<Vec<Run<'static>>, StoreError> {
         let disk = self.0.lock();
         let from = from.max(disk.first(conversation));
-        let view = disk.tail.view_up(conversation, from, to, bytes_max)?;
+        let view = disk.tail.view_up(conversation, from, to, bytes_max);
         let mut found = Ascending::new(from, to, bytes_max);
         if let Some(log) = disk.logs.get(&conversation) {
             for (run, _) in log.from(from) {
                 if found.wanted().is_none() {
                     break;
                 }
-                let run = run.blanked(&view.erased).map_err(damaged(conversation))?;
+                let run = run.blanked(&view.erased);
                 found.take(&run).map_err(damaged(conversation))?;
             }
         }
@@ -311,7 +310,7 @@ impl Reader for MemoryReader {
         bytes_max: usize,
     ) -> Result<Vec<Run<'static>>, StoreError> {
         let disk = self.0.lock();
-        let view = disk.tail.view_down(conversation, to, count)?;
+        let view = disk.tail.view_down(conversation, to, count);
         let mut found = Descending::new(disk.first(conversation), to, count, bytes_max);
         for run in view.runs.iter().rev() {
             found.take(run).map_err(damaged(conversation))?;
@@ -321,7 +320,7 @@ impl Reader for MemoryReader {
                 if found.wanted().is_none() {
                     break;
                 }
-                let run = run.blanked(&view.erased).map_err(damaged(conversation))?;
+                let run = run.blanked(&view.erased);
                 found.take(&run).map_err(damaged(conversation))?;
             }
         }

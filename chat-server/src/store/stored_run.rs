@@ -7,16 +7,16 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use bytes::Bytes;
 use protocol::{
-    ids::{ConversationId, Digest, Seq},
+    ids::{ConversationId, Digest, MessageId, Seq},
     message::{
         encoding::DecodeError,
-        record::{Content, Record, RecordReader, Run, chain_next},
+        record::{RecordReader, Run, chain_next},
     },
     time::WallTime,
 };
 
 use super::StoreError;
-use crate::hub::op::Appended;
+use crate::hub::{log::erase, op::Appended};
 
 /// Consecutive records of one conversation that one commit appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,22 +131,15 @@ impl StoredRun {
         Ok(self.part(&ends, ends.len() - 1, ends.len()))
     }
 
-    /// The run without the bodies of the records in `erased`; itself if it holds none of them.
-    pub(super) fn blanked(&self, erased: &BTreeSet<Seq>) -> Result<Self, DecodeError> {
-        if erased.range(self.first..=self.last()).next().is_none() {
-            return Ok(self.clone());
-        }
-        let mut records = Vec::with_capacity(self.records.len());
-        for item in RecordReader::new(self.first, self.count, &self.records) {
-            let (seq, record) = item?;
-            if erased.contains(&seq) {
-                let content = Content::Erased(record.content.digest());
-                Record { content, ..record }.append_to(&mut records);
-            } else {
-                record.append_to(&mut records);
+    /// The run with the bodies of the messages in `erased` blanked.
+    pub(super) fn blanked(&self, erased: &BTreeSet<(Seq, MessageId)>) -> Self {
+        let mut run = self.clone();
+        for (seq, id) in erased.iter().filter(|(seq, _)| (self.first..=self.last()).contains(seq)) {
+            if let Some(records) = erase(run.first, run.count, &run.records, *seq, *id) {
+                run.records = records.into();
             }
         }
-        Ok(Self { records: records.into(), ..self.clone() })
+        run
     }
 
     /// The chain after `seq`, which is in the run or just before it, given the chain before it.

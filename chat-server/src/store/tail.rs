@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use protocol::ids::{ConversationId, Digest, Seq};
+use protocol::ids::{ConversationId, Digest, MessageId, Seq};
 
 use super::{StoreError, stored_run::StoredRun, stored_run::damaged};
 use crate::hub::op::{Appended, Op};
@@ -40,7 +40,7 @@ pub(super) struct TailCommit {
 struct TailLog {
     /// With the number of their commit, ascending.
     runs: VecDeque<(u64, TailRun)>,
-    erased: VecDeque<(u64, Seq)>,
+    erased: VecDeque<(u64, (Seq, MessageId))>,
     trimmed: VecDeque<(u64, Seq)>,
 }
 
@@ -59,8 +59,8 @@ pub(super) struct TailView {
     pub(super) runs: Vec<StoredRun>,
     /// Where the tail begins: the segments count only below this.
     pub(super) start: Option<Seq>,
-    /// Records that were erased by commits not indexed yet, wherever they are.
-    pub(super) erased: BTreeSet<Seq>,
+    /// What commits not indexed yet erased, wherever it is.
+    pub(super) erased: BTreeSet<(Seq, MessageId)>,
     /// The first record still kept, if a commit not indexed yet moved it.
     pub(super) first: Option<Seq>,
 }
@@ -95,9 +95,9 @@ impl Tail {
                     };
                     self.log(appended.conversation).runs.push_back((number, run));
                 }
-                Op::Erased { conversation, seq } => {
+                Op::Erased { conversation, seq, id } => {
                     erases = true;
-                    self.log(*conversation).erased.push_back((number, *seq));
+                    self.log(*conversation).erased.push_back((number, (*seq, *id)));
                 }
                 Op::Trimmed { conversation, first } => {
                     erases = true;
@@ -175,19 +175,14 @@ impl Tail {
         from: Seq,
         to: Seq,
         bytes_max: usize,
-    ) -> Result<TailView, StoreError> {
-        let Some(log) = self.logs.get(&conversation) else { return Ok(TailView::default()) };
+    ) -> TailView {
+        let Some(log) = self.logs.get(&conversation) else { return TailView::default() };
         log.view(conversation, from, to, bytes_max)
     }
 
     /// What a reader needs that goes down from `to`, for `count` records.
-    pub(super) fn view_down(
-        &self,
-        conversation: ConversationId,
-        to: Seq,
-        count: u32,
-    ) -> Result<TailView, StoreError> {
-        let Some(log) = self.logs.get(&conversation) else { return Ok(TailView::default()) };
+    pub(super) fn view_down(&self, conversation: ConversationId, to: Seq, count: u32) -> TailView {
+        let Some(log) = self.logs.get(&conversation) else { return TailView::default() };
         let head = log.runs.back().map_or(Seq::ZERO, |(_, run)| run.run.last());
         let to = to.min(head);
         log.view(conversation, to.minus(u64::from(count)), to, usize::MAX)
@@ -212,14 +207,8 @@ impl Tail {
 }
 
 impl TailLog {
-    fn view(
-        &self,
-        conversation: ConversationId,
-        from: Seq,
-        to: Seq,
-        bytes_max: usize,
-    ) -> Result<TailView, StoreError> {
-        let erased: BTreeSet<_> = self.erased.iter().map(|(_, seq)| *seq).collect();
+    fn view(&self, conversation: ConversationId, from: Seq, to: Seq, bytes_max: usize) -> TailView {
+        let erased: BTreeSet<_> = self.erased.iter().map(|(_, erased)| *erased).collect();
         let mut runs: Vec<StoredRun> = Vec::new();
         let mut bytes = 0;
         let skipped = self.runs.partition_point(|(_, run)| run.run.last() < from);
@@ -227,14 +216,14 @@ impl TailLog {
             if run.run.first > to || bytes > bytes_max {
                 break;
             }
-            let run = run.run.blanked(&erased).map_err(damaged(conversation))?;
+            let run = run.run.blanked(&erased);
             if run.first >= from {
                 bytes += run.records.len();
             }
             runs.push(run);
         }
         let start = self.runs.front().map(|(_, run)| run.run.first);
-        Ok(TailView { runs, start, erased, first: self.first() })
+        TailView { runs, start, erased, first: self.first() }
     }
 
     fn first(&self) -> Option<Seq> {

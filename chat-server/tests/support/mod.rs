@@ -87,9 +87,11 @@ impl Model {
                     log.records.insert(seq, (time, record.into_owned()));
                 }
             }
-            Op::Erased { conversation, seq } => {
+            Op::Erased { conversation, seq, id } => {
                 let log = self.logs.get_mut(conversation).expect("opened");
-                if let Some((_, record)) = log.records.get_mut(seq) {
+                if let Some((_, record)) = log.records.get_mut(seq)
+                    && Envelope::decode(&record.envelope).expect("valid").id() == *id
+                {
                     record.content = Content::Erased(record.content.digest());
                 }
             }
@@ -271,13 +273,7 @@ impl Author {
                 let target = bans.keys().next()?.clone();
                 Some(Op::Unbanned { conversation, target })
             }
-            15 | 16 => {
-                let conversation = self.conversation()?;
-                let state = &self.model.state.conversations[&conversation];
-                let (first, head) = (state.first, state.head);
-                let seq = Seq(self.rng.between(first.0, head.0.max(first.0)));
-                (first <= head).then_some(Op::Erased { conversation, seq })
-            }
+            15 | 16 => self.erase(),
             17 => {
                 let conversation = self.conversation()?;
                 let state = &self.model.state.conversations[&conversation];
@@ -339,6 +335,19 @@ impl Author {
         member.standing = standing;
         member.to = (standing == Standing::OUTSIDE).then_some(head);
         Some(Op::Member { conversation, account, member })
+    }
+
+    /// Erases a record, or fails to because the message at that place is another.
+    fn erase(&mut self) -> Option<Op> {
+        let conversation = self.conversation()?;
+        let records = &self.model.logs[&conversation].records;
+        let index = usize::try_from(self.rng.below(records.len() as u64)).expect("small");
+        let (seq, (_, record)) = records.iter().nth(index)?;
+        let mut id = Envelope::decode(&record.envelope).expect("valid").id();
+        if self.rng.chance(1, 5) {
+            id.counter = id.counter.next();
+        }
+        Some(Op::Erased { conversation, seq: *seq, id })
     }
 
     fn append(&mut self) -> Option<Op> {
