@@ -13,21 +13,22 @@
 //! itself with a beacon) and close. Timeouts belong to the driver: until `Attach` nothing a peer
 //! does is worth waiting for.
 
+mod config;
+mod error;
+
 use std::{fmt, sync::Arc};
 
 use zeroize::Zeroizing;
 
 use crate::{
     channel::{
-        established::{ChannelError, SealedChannel, TAG_BYTES},
+        established::{SealedChannel, TAG_BYTES},
         handshake::{
             self, Capabilities, EphemeralSeed, HandshakeError, Hello, Initiator, Peer, Prologue,
             Welcome,
         },
-        keys::StaticKey,
     },
     entropy::Entropy,
-    ids::RelayKey,
     limits::{PACKET_BYTES_BEFORE_LOGIN_MAX, PACKET_BYTES_MAX},
     offer::{Choice, Offer, Suites},
     transport::{
@@ -37,173 +38,13 @@ use crate::{
     },
 };
 
+pub use self::{
+    config::{InitiatorConfig, ResponderConfig},
+    error::{ConnectionError, Misbehaviour},
+};
+
 /// Probes that one connection answers. Nobody needs a second.
 pub const PROBES_PER_CONNECTION_MAX: u8 = 1;
-
-/// How an initiator connects.
-#[derive(Clone, Debug)]
-pub struct InitiatorConfig {
-    /// The relay to reach. Nobody else can answer.
-    pub relay_key: RelayKey,
-    /// Who we are.
-    pub device_key: Arc<StaticKey>,
-    /// What we could speak, best first.
-    pub offer: Offer,
-    /// What this attempt speaks. If the relay could do better, the attempt ends as downgraded.
-    pub choice: Choice,
-}
-
-impl InitiatorConfig {
-    /// Connects with the best this build can do on this processor.
-    ///
-    /// # Panics
-    ///
-    /// Never: a build speaks at least one version and suite.
-    pub fn new(relay_key: RelayKey, device_key: Arc<StaticKey>) -> Self {
-        let offer = Offer::of_this_build();
-        let choice = offer.best_shared_with(&offer).expect("a build speaks something");
-        Self { relay_key, device_key, offer, choice }
-    }
-
-    /// The same, speaking the best of what this beacon claims. The beacon may be forged; the
-    /// relay's sealed reply will show it.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectionError::Incompatible`] when the two share nothing.
-    pub fn after_beacon(mut self, beacon: &Beacon) -> Result<Self, ConnectionError> {
-        self.choice = self
-            .offer
-            .best_shared_with(&beacon.offer)
-            .ok_or(ConnectionError::Incompatible { peer: beacon.offer, ours: self.offer })?;
-        Ok(self)
-    }
-}
-
-/// How a relay answers. One for all its connections.
-#[derive(Debug)]
-pub struct ResponderConfig {
-    /// What the relay is.
-    pub static_key: Arc<StaticKey>,
-    /// What it speaks.
-    pub offer: Offer,
-    /// What its operator calls it; cut after
-    /// [`RELAY_NAME_BYTES_MAX`](crate::limits::RELAY_NAME_BYTES_MAX).
-    pub name: String,
-}
-
-impl ResponderConfig {
-    /// A relay that speaks all that this build can.
-    pub fn new(static_key: Arc<StaticKey>, name: String) -> Self {
-        Self { static_key, offer: Offer::of_this_build(), name }
-    }
-
-    fn beacon(&self, attempt: AttemptId) -> Beacon {
-        Beacon {
-            attempt,
-            offer: self.offer,
-            relay_key: self.static_key.relay_key(),
-            relay_name: self.name.clone(),
-        }
-    }
-}
-
-/// Why a connection cannot go on, by who has to act.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConnectionError {
-    /// The peer broke the protocol, or somebody altered its bytes: close, count it against its
-    /// address, do not retry at once.
-    #[error("peer misbehaved: {0}")]
-    Misbehaved(#[from] Misbehaviour),
-    /// Both sides are correct and share no version or suite: retrying cannot help.
-    #[error("nothing in common: peer offers {peer}, this build speaks {ours}")]
-    Incompatible {
-        /// What the peer asked for or announced.
-        peer: Offer,
-        /// What we speak.
-        ours: Offer,
-    },
-    /// The peer requires an extension that this build does not know: upgrade.
-    #[error("peer requires unknown extension {0}")]
-    CriticalExtension(u16),
-    /// The relay could do better than this attempt: somebody talked us into less with a forged
-    /// beacon. Try again without it.
-    #[error("downgraded: used {used}, the relay offers {offered}")]
-    Downgraded {
-        /// What this attempt spoke.
-        used: Choice,
-        /// What the relay speaks, authenticated.
-        offered: Offer,
-    },
-    /// Responder: the handshake is not for our key. The initiator was told who we are.
-    #[error("handshake is not for this relay's key")]
-    NotForUs,
-    /// Initiator: instead of the relay, something answered that cannot prove to be it. What it
-    /// says is a hint where another key, version or suite may be; it is never the truth.
-    #[error("the relay did not answer; something announced key {} there", .beacon.relay_key.fingerprint())]
-    Unanswered {
-        /// The announcement.
-        beacon: Beacon,
-    },
-    /// Initiator: the key to reach is one of the few points that are nobody's key.
-    #[error("relay key is not a usable key")]
-    UnusableRelayKey,
-    /// Ours: more content than a packet may have here. Nothing was sealed; the connection lives.
-    #[error("content of {bytes} bytes where a packet holds at most {max}")]
-    ContentTooLarge {
-        /// What was to be sealed.
-        bytes: usize,
-        /// What a packet may hold.
-        max: usize,
-    },
-    /// Ours: sealing before the handshake or after an error.
-    #[error("connection is not established")]
-    NotEstablished,
-    /// Two to the power of 64 packets went by: connect anew.
-    #[error("packet numbers are used up")]
-    Exhausted,
-    /// Ours: receiving after an error or after the answer to a probe.
-    #[error("connection is closed")]
-    Closed,
-}
-
-/// How a peer broke the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Misbehaviour {
-    /// The stream cannot be cut into packets.
-    #[error(transparent)]
-    Framing(#[from] FramingError),
-    /// The first byte means nothing.
-    #[error("unknown packet kind {0}")]
-    UnknownKind(u8),
-    /// A packet that does not belong here.
-    #[error("unexpected packet {0:?}")]
-    Unexpected(PacketKind),
-    /// A packet that is not laid out as its kind says.
-    #[error("malformed packet {0:?}")]
-    Malformed(PacketKind),
-    /// A sealed packet or reply that does not open. On purpose there is no more to know.
-    #[error("packet failed to open")]
-    Forged,
-    /// A sealed packet without content.
-    #[error("sealed packet without content")]
-    EmptyContent,
-    /// More probes than [`PROBES_PER_CONNECTION_MAX`].
-    #[error("too many probes")]
-    ProbedAgain,
-    /// A relay whose sealed reply does not list what it speaks in that very reply.
-    #[error("relay contradicts itself")]
-    Contradiction,
-}
-
-impl From<ChannelError> for ConnectionError {
-    fn from(error: ChannelError) -> Self {
-        match error {
-            ChannelError::Forged => Misbehaviour::Forged.into(),
-            ChannelError::Exhausted => Self::Exhausted,
-        }
-    }
-}
 
 /// One packet that arrived.
 #[derive(Debug, PartialEq, Eq)]
@@ -650,89 +491,4 @@ const _: () = assert!(
 );
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn established() -> (Connection, Connection) {
-        let mut entropy = Entropy::seeded_for_simulation(1);
-        let relay_key = Arc::new(StaticKey::generate(&mut entropy));
-        let device_key = Arc::new(StaticKey::generate(&mut entropy));
-        let config = InitiatorConfig::new(relay_key.relay_key(), device_key);
-        let mut device = Connection::initiator(&config, &mut entropy).unwrap();
-        let config = ResponderConfig::new(relay_key, "relay".to_owned());
-        let mut relay = Connection::responder(Arc::new(config), &mut entropy);
-        relay.receive(&mut device.poll_transmit().unwrap()).unwrap();
-        device.receive(&mut relay.poll_transmit().unwrap()).unwrap();
-        (device, relay)
-    }
-
-    #[test]
-    fn a_sealed_packet_has_to_say_something() {
-        let (mut device, mut relay) = established();
-        let State::Established(state) = &mut device.state else { panic!("established") };
-        let tag = state.channel.seal(&SEALED_HEADER, &mut []).unwrap();
-        let mut stream = Vec::new();
-        stream::put_packet(&mut stream, &[&SEALED_HEADER[..], &tag].concat());
-        assert_eq!(relay.receive(&mut stream), Err(Misbehaviour::EmptyContent.into()));
-    }
-
-    #[test]
-    fn a_cookie_makes_no_sense_on_a_stream() {
-        let (_, relay) = established();
-        let config =
-            Arc::new(ResponderConfig::new(Arc::new(StaticKey::from_bytes([1; 32])), String::new()));
-        let choice = relay.peer().unwrap().choice;
-        let attempt = AttemptId([1; 8]);
-        let init = HandshakeInit { choice, attempt, cookie: b"c", noise: &[] };
-        let mut stream = Vec::new();
-        stream::put_packet(&mut stream, &init.encode());
-        let mut entropy = Entropy::seeded_for_simulation(2);
-        let mut relay = Connection::responder(config, &mut entropy);
-        let malformed = Misbehaviour::Malformed(PacketKind::HandshakeInit);
-        assert_eq!(relay.receive(&mut stream), Err(malformed.into()));
-    }
-
-    #[test]
-    fn a_relay_that_does_not_list_what_it_speaks_is_not_believed() {
-        let mut entropy = Entropy::seeded_for_simulation(3);
-        let relay_key = Arc::new(StaticKey::generate(&mut entropy));
-        let device_key = Arc::new(StaticKey::generate(&mut entropy));
-        let config = InitiatorConfig::new(relay_key.relay_key(), device_key);
-        let mut device = Connection::initiator(&config, &mut entropy).unwrap();
-        let mut init = device.poll_transmit().unwrap();
-        let init =
-            HandshakeInit::decode(&init.split_off(LENGTH_BYTES)[1..]).unwrap().noise.to_vec();
-        let State::Initiating(initiating) = &device.state else { panic!("initiating") };
-        let attempt = initiating.attempt;
-        let welcome = Welcome {
-            offer: Offer { suites: Suites::new([crate::offer::Suite(9)]), ..config.offer },
-            capabilities: Capabilities::default(),
-            relay_name: "",
-        };
-        let prologue = prologue(config.choice, attempt);
-        let ephemeral = Zeroizing::new(entropy.bytes());
-        let (_, _, reply) =
-            handshake::respond(&prologue, &relay_key, ephemeral, &welcome, &init).unwrap();
-        let mut stream = Vec::new();
-        stream::put_packet(&mut stream, &HandshakeReply { attempt, noise: &reply }.encode());
-        assert_eq!(device.receive(&mut stream), Err(Misbehaviour::Contradiction.into()));
-    }
-
-    #[test]
-    fn a_waiting_responder_costs_no_more_than_its_own_size() {
-        assert!(size_of::<Awaiting>() <= 48, "a reference, a seed and a count");
-    }
-
-    #[test]
-    fn rest_leaves_nothing_on_the_heap() {
-        let (mut device, mut relay) = established();
-        let mut stream = Vec::new();
-        device.seal(&mut stream, |out| out.push(1)).unwrap();
-        relay.receive(&mut stream).unwrap();
-        relay.rest();
-        assert!(relay.transmit.is_none());
-        let State::Established(state) = &relay.state else { panic!("established") };
-        assert!(state.channel.is_resting());
-        assert!(state.peer.relay_name.is_none());
-    }
-}
+mod tests;

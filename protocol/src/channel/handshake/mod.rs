@@ -12,14 +12,12 @@
 //! half as much there. The first message can be replayed by whoever saw it, so the responder must
 //! not act on it beyond answering: only a packet that opens proves that the initiator is there.
 
+mod payload;
+mod primitives;
+
 use std::{fmt, sync::Arc};
 
-use snow::{
-    Builder, HandshakeState,
-    params::{CipherChoice, DHChoice, HashChoice},
-    resolvers::{CryptoResolver, DefaultResolver},
-    types::{self, Dh, Hash, Random},
-};
+use snow::{Builder, HandshakeState};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
@@ -29,9 +27,11 @@ use super::{
 use crate::{
     ids::RelayKey,
     limits::HANDSHAKE_PAYLOAD_BYTES_MAX,
-    octets::{Reader, put_relay_name, put_suites, put_versions},
-    offer::{Choice, Offer, Suite, Suites, Versions},
+    offer::{Choice, Offer, Suite, Suites},
 };
+
+pub use self::payload::{Hello, Welcome};
+use self::primitives::Primitives;
 
 /// Noise message 1 without its payload: `e`, `s` with tag, tag of the payload.
 const MESSAGE_1_OVERHEAD: usize = 32 + 48 + 16;
@@ -102,85 +102,6 @@ pub enum HandshakeError {
     /// This build does not know the suite.
     #[error("unknown {0}")]
     UnknownSuite(Suite),
-}
-
-/// The payload of message 1. It can be replayed, so it holds nothing that anyone acts on.
-#[derive(Clone, Copy, Debug)]
-pub struct Hello {
-    /// What the initiator could speak, newest first.
-    pub versions: Versions,
-    /// Its optional abilities.
-    pub capabilities: Capabilities,
-}
-
-impl Hello {
-    fn encode(&self) -> Vec<u8> {
-        let mut payload = Vec::new();
-        put_versions(&mut payload, &self.versions);
-        payload.extend(self.capabilities.0.to_be_bytes());
-        payload
-    }
-
-    fn decode(payload: &[u8]) -> Result<Self, HandshakeError> {
-        let mut reader = Reader::new(payload);
-        let mut fields = || {
-            let versions = reader.versions()?;
-            Some(Self { versions, capabilities: Capabilities(reader.u32()?) })
-        };
-        let hello = fields().ok_or(HandshakeError::Malformed)?;
-        refuse_critical_extensions(reader)?;
-        Ok(hello)
-    }
-}
-
-/// The payload of message 2.
-#[derive(Clone, Copy, Debug)]
-pub struct Welcome<'a> {
-    /// All that the relay speaks, so that an initiator notices if it was talked into less.
-    pub offer: Offer,
-    /// Its optional abilities.
-    pub capabilities: Capabilities,
-    /// What its operator calls it.
-    pub relay_name: &'a str,
-}
-
-impl<'a> Welcome<'a> {
-    fn encode(&self) -> Vec<u8> {
-        let mut payload = Vec::new();
-        put_versions(&mut payload, &self.offer.versions);
-        put_suites(&mut payload, &self.offer.suites);
-        payload.extend(self.capabilities.0.to_be_bytes());
-        put_relay_name(&mut payload, self.relay_name);
-        payload
-    }
-
-    fn decode(payload: &'a [u8]) -> Result<Self, HandshakeError> {
-        let mut reader = Reader::new(payload);
-        let mut fields = || {
-            let offer = Offer { versions: reader.versions()?, suites: reader.suites()? };
-            let capabilities = Capabilities(reader.u32()?);
-            Some(Self { offer, capabilities, relay_name: reader.relay_name()? })
-        };
-        let welcome = fields().ok_or(HandshakeError::Malformed)?;
-        refuse_critical_extensions(reader)?;
-        Ok(welcome)
-    }
-}
-
-/// Walks over (tag, length, bytes). This build knows no extension: even ones are skipped.
-fn refuse_critical_extensions(mut reader: Reader<'_>) -> Result<(), HandshakeError> {
-    while !reader.is_empty() {
-        let mut pair = || {
-            let tag = reader.u16()?;
-            let bytes = usize::from(reader.u16()?);
-            reader.take(bytes).map(|_| tag)
-        };
-        let tag = pair().ok_or(HandshakeError::Malformed)?;
-        if tag % 2 == 1 {
-            return Err(HandshakeError::CriticalExtension(tag));
-        }
-    }
-    Ok(())
 }
 
 /// The initiator between its message and the reply.
@@ -357,103 +278,13 @@ fn split(noise: &mut HandshakeState, cipher: Cipher) -> SealedChannel {
     }
 }
 
-/// Where snow finds its building blocks for one handshake.
-struct Primitives {
-    own: Arc<StaticKey>,
-    ephemeral: EphemeralSeed,
-}
-
-impl CryptoResolver for Primitives {
-    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
-        Some(Box::new(OneSeed(Some(self.ephemeral.clone()))))
-    }
-
-    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        match choice {
-            DHChoice::Curve25519 => {
-                Some(Box::new(X25519 { own: Arc::clone(&self.own), ephemeral: None }))
-            }
-            DHChoice::Curve448 => None,
-        }
-    }
-
-    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        DefaultResolver.resolve_hash(choice)
-    }
-
-    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn types::Cipher>> {
-        DefaultResolver.resolve_cipher(choice)
-    }
-}
-
-/// Randomness for the one key that a handshake makes.
-struct OneSeed(Option<EphemeralSeed>);
-
-impl Random for OneSeed {
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), snow::Error> {
-        let seed = self.0.take().filter(|seed| seed.len() == dest.len());
-        dest.copy_from_slice(&*seed.ok_or(snow::Error::Rng)?);
-        Ok(())
-    }
-}
-
-/// Snow makes two of these: one is told to be the static key, the other to generate.
-struct X25519 {
-    own: Arc<StaticKey>,
-    ephemeral: Option<StaticKey>,
-}
-
-impl X25519 {
-    fn key(&self) -> &StaticKey {
-        self.ephemeral.as_ref().unwrap_or(&self.own)
-    }
-}
-
-impl Dh for X25519 {
-    fn name(&self) -> &'static str {
-        "25519"
-    }
-
-    fn pub_len(&self) -> usize {
-        32
-    }
-
-    fn priv_len(&self) -> usize {
-        32
-    }
-
-    fn set(&mut self, _private: &[u8]) {
-        // It is the private half of `own`, which has the public half ready: computing that again
-        // would cost a fifth of the handshake.
-        self.ephemeral = None;
-    }
-
-    fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
-        let mut seed = EphemeralSeed::default();
-        rng.try_fill_bytes(&mut *seed)?;
-        self.ephemeral = Some(StaticKey::from_seed(seed));
-        Ok(())
-    }
-
-    fn pubkey(&self) -> &[u8] {
-        self.key().public()
-    }
-
-    fn privkey(&self) -> &[u8] {
-        self.key().seed()
-    }
-
-    fn dh(&self, peer: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
-        // Snow hands over its largest buffer for keys of any curve.
-        let peer = peer.get(..self.pub_len()).ok_or(snow::Error::Dh)?;
-        self.key().agree(peer, out).map_err(|_| snow::Error::Dh)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{entropy::Entropy, offer::Version};
+    use crate::{
+        entropy::Entropy,
+        offer::{Version, Versions},
+    };
 
     struct Pair {
         entropy: Entropy,
@@ -521,28 +352,6 @@ mod tests {
         let (_, message) = pair.start(&PROLOGUE, &odd);
         let error = pair.respond(&PROLOGUE, &message).unwrap_err();
         assert_eq!(error, HandshakeError::CriticalExtension(41));
-    }
-
-    #[test]
-    fn the_relays_extensions_follow_the_same_rule() {
-        let welcome = Welcome {
-            offer: Offer::of_this_build(),
-            capabilities: Capabilities(1 << 31),
-            relay_name: "relay",
-        };
-        let even = [welcome.encode(), extension(2, 3)].concat();
-        assert_eq!(Welcome::decode(&even).unwrap().capabilities, Capabilities(1 << 31));
-        let odd = [welcome.encode(), extension(3, 3)].concat();
-        assert_eq!(Welcome::decode(&odd).unwrap_err(), HandshakeError::CriticalExtension(3));
-    }
-
-    #[test]
-    fn a_truncated_payload_is_malformed() {
-        let whole = [hello(), extension(2, 3)].concat();
-        for end in (0..whole.len()).filter(|end| *end != hello().len()) {
-            let error = Hello::decode(&whole[..end]).unwrap_err();
-            assert_eq!(error, HandshakeError::Malformed, "first {end} bytes");
-        }
     }
 
     #[test]

@@ -1,0 +1,120 @@
+//! What the two handshake messages say besides who is speaking (wire §4.3, §4.4).
+
+use super::{Capabilities, HandshakeError};
+use crate::{
+    octets::{Reader, put_relay_name, put_suites, put_versions},
+    offer::{Offer, Versions},
+};
+
+/// The payload of message 1. It can be replayed, so it holds nothing that anyone acts on.
+#[derive(Clone, Copy, Debug)]
+pub struct Hello {
+    /// What the initiator could speak, newest first.
+    pub versions: Versions,
+    /// Its optional abilities.
+    pub capabilities: Capabilities,
+}
+
+impl Hello {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        put_versions(&mut payload, &self.versions);
+        payload.extend(self.capabilities.0.to_be_bytes());
+        payload
+    }
+
+    pub(super) fn decode(payload: &[u8]) -> Result<Self, HandshakeError> {
+        let mut reader = Reader::new(payload);
+        let mut fields = || {
+            let versions = reader.versions()?;
+            Some(Self { versions, capabilities: Capabilities(reader.u32()?) })
+        };
+        let hello = fields().ok_or(HandshakeError::Malformed)?;
+        refuse_critical_extensions(reader)?;
+        Ok(hello)
+    }
+}
+
+/// The payload of message 2.
+#[derive(Clone, Copy, Debug)]
+pub struct Welcome<'a> {
+    /// All that the relay speaks, so that an initiator notices if it was talked into less.
+    pub offer: Offer,
+    /// Its optional abilities.
+    pub capabilities: Capabilities,
+    /// What its operator calls it.
+    pub relay_name: &'a str,
+}
+
+impl<'a> Welcome<'a> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        put_versions(&mut payload, &self.offer.versions);
+        put_suites(&mut payload, &self.offer.suites);
+        payload.extend(self.capabilities.0.to_be_bytes());
+        put_relay_name(&mut payload, self.relay_name);
+        payload
+    }
+
+    pub(super) fn decode(payload: &'a [u8]) -> Result<Self, HandshakeError> {
+        let mut reader = Reader::new(payload);
+        let mut fields = || {
+            let offer = Offer { versions: reader.versions()?, suites: reader.suites()? };
+            let capabilities = Capabilities(reader.u32()?);
+            Some(Self { offer, capabilities, relay_name: reader.relay_name()? })
+        };
+        let welcome = fields().ok_or(HandshakeError::Malformed)?;
+        refuse_critical_extensions(reader)?;
+        Ok(welcome)
+    }
+}
+
+/// Walks over (tag, length, bytes). This build knows no extension: even ones are skipped.
+fn refuse_critical_extensions(mut reader: Reader<'_>) -> Result<(), HandshakeError> {
+    while !reader.is_empty() {
+        let mut pair = || {
+            let tag = reader.u16()?;
+            let bytes = usize::from(reader.u16()?);
+            reader.take(bytes).map(|_| tag)
+        };
+        let tag = pair().ok_or(HandshakeError::Malformed)?;
+        if tag % 2 == 1 {
+            return Err(HandshakeError::CriticalExtension(tag));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offer::Version;
+
+    fn extension(tag: u16) -> Vec<u8> {
+        [&tag.to_be_bytes()[..], &[0, 3, 1, 2, 3]].concat()
+    }
+
+    #[test]
+    fn the_relays_extensions_follow_the_same_rule() {
+        let welcome = Welcome {
+            offer: Offer::of_this_build(),
+            capabilities: Capabilities(1 << 31),
+            relay_name: "relay",
+        };
+        let even = [welcome.encode(), extension(2)].concat();
+        assert_eq!(Welcome::decode(&even).unwrap().capabilities, Capabilities(1 << 31));
+        let odd = [welcome.encode(), extension(3)].concat();
+        assert_eq!(Welcome::decode(&odd).unwrap_err(), HandshakeError::CriticalExtension(3));
+    }
+
+    #[test]
+    fn a_truncated_payload_is_malformed() {
+        let versions = Versions::new([Version::V1]);
+        let hello = Hello { versions, capabilities: Capabilities(5) }.encode();
+        let whole = [&hello[..], &extension(2)].concat();
+        for end in (0..whole.len()).filter(|end| *end != hello.len()) {
+            let error = Hello::decode(&whole[..end]).unwrap_err();
+            assert_eq!(error, HandshakeError::Malformed, "first {end} bytes");
+        }
+    }
+}
