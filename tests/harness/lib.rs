@@ -3,9 +3,11 @@
 //! ```text
 //!   process    the relay as a child process        client     speaks the protocol, keeps nothing
 //!   usage      processor time and memory           identity   a device with fresh keys
+//!   proxy      keeps an address, cuts connections
 //! ```
 
 pub mod client;
 pub mod identity;
 pub mod process;
+pub mod proxy;
 pub mod usage;
