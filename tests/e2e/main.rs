@@ -1,3 +1,4 @@
 //! Tests of the real programs.
 
 mod architecture;
+mod exactly_once;

@@ -6,6 +6,7 @@
 //!   proxy      keeps an address, cuts connections
 //! ```
 
+pub mod chat;
 pub mod client;
 pub mod identity;
 pub mod process;

@@ -1,0 +1,143 @@
+//! The real client as a child process, driven by its headless commands.
+
+use std::{
+    ffi::OsStr,
+    io::{self, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde::Deserialize;
+
+/// A person with a home directory and a way to the relay.
+#[derive(Clone, Debug)]
+pub struct Chat {
+    binary: PathBuf,
+    home: PathBuf,
+    relay: SocketAddr,
+    key: String,
+    name: String,
+}
+
+/// One line of `history --json` or `tail --json`, as far as tests look at it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Line {
+    /// Schema version.
+    pub v: u32,
+    /// Which conversation.
+    pub conversation: String,
+    /// Its place.
+    pub seq: u64,
+    /// The sending device.
+    pub device: String,
+    /// The device's number for it.
+    pub counter: u64,
+    /// What kind of record.
+    pub kind: String,
+    /// The words; absent for what has none.
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+impl Chat {
+    /// The client that was built together with the running program.
+    ///
+    /// # Errors
+    ///
+    /// If it was not; the error says how to.
+    pub fn binary() -> io::Result<PathBuf> {
+        let here = std::env::current_exe()?;
+        let name = format!("chat-client{}", std::env::consts::EXE_SUFFIX);
+        let mut directories = here.ancestors().skip(1).take(2);
+        directories.find_map(|dir| Some(dir.join(&name)).filter(|path| path.is_file())).ok_or_else(
+            || io::Error::other("no chat-client beside this test; `cargo build -p chat-client`"),
+        )
+    }
+
+    /// A person called `name` whose state is in `home`, at the relay with this address and key
+    /// fingerprint.
+    ///
+    /// # Errors
+    ///
+    /// If there is no client to run.
+    pub fn new(home: impl AsRef<Path>, relay: SocketAddr, key: &str, name: &str) -> io::Result<Self> {
+        Ok(Self {
+            binary: Self::binary()?,
+            home: home.as_ref().to_owned(),
+            relay,
+            key: key.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// The person's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The person's home.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// A command of this person, not started yet.
+    pub fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(arguments)
+            .arg("--home")
+            .arg(&self.home)
+            .args(["--relay", &self.relay.to_string(), "--trust", &self.key, "--name", &self.name])
+            .env_remove("CHAT_HOME")
+            .env("TZ", "UTC")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> io::Result<Output> {
+        self.command(arguments).output()
+    }
+
+    /// Starts a command that reads `input`, with a thread that feeds it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub fn feed<I, S>(&self, arguments: I, input: String) -> io::Result<Child>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn()?;
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        // Ends when everything is written or the child is gone.
+        std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        Ok(child)
+    }
+
+    /// The newest `count` records of a conversation, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// If the command fails or prints something else.
+    pub fn history(&self, target: &str, count: usize) -> io::Result<Vec<Line>> {
+        let output = self.run(["history", target, "--json", "-n", &count.to_string()])?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        output
+            .stdout
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).map_err(io::Error::other))
+            .collect()
+    }
+}
