@@ -61,9 +61,18 @@ const IO: &[&str] = &[
 
 #[test]
 fn protocol_layers_do_not_import_one_another() {
-    assert_absent("protocol/src/message", &["crate::channel", "crate::transport", "crate::connection"]);
-    assert_absent("protocol/src/channel", &["crate::message", "crate::transport", "crate::connection"]);
-    assert_absent("protocol/src/transport", &["crate::message", "crate::channel", "crate::connection"]);
+    assert_absent(
+        "protocol/src/message",
+        &["crate::channel", "crate::transport", "crate::connection"],
+    );
+    assert_absent(
+        "protocol/src/channel",
+        &["crate::message", "crate::transport", "crate::connection"],
+    );
+    assert_absent(
+        "protocol/src/transport",
+        &["crate::message", "crate::channel", "crate::connection"],
+    );
 }
 
 #[test]
@@ -108,8 +117,16 @@ fn only_hosting_names_the_relay() {
 #[test]
 fn top_level_is_what_the_readme_says() {
     let allowed = [
-        "CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "chat-client",
-        "chat-server", "protocol", "target", "tests",
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "chat-client",
+        "chat-server",
+        "protocol",
+        "target",
+        "tests",
     ];
     let extra: Vec<_> = fs::read_dir(root())
         .expect("the workspace is readable")

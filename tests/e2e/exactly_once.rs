@@ -171,7 +171,11 @@ fn write(index: usize, person: &Chat, people: &[Chat]) -> Written {
         }
         let status = child.wait().expect("it ends");
         let complaints = complaints.join().expect("the reader of stderr");
-        assert!(reports >= killed_after || status.success(), "{}: {status}: {complaints}", person.name());
+        assert!(
+            reports >= killed_after || status.success(),
+            "{}: {status}: {complaints}",
+            person.name()
+        );
     }
     written
 }

@@ -1,4 +1,5 @@
 //! Tests of the real programs.
 
 mod architecture;
+mod durability;
 mod exactly_once;

@@ -61,7 +61,12 @@ impl Chat {
     /// # Errors
     ///
     /// If there is no client to run.
-    pub fn new(home: impl AsRef<Path>, relay: SocketAddr, key: &str, name: &str) -> io::Result<Self> {
+    pub fn new(
+        home: impl AsRef<Path>,
+        relay: SocketAddr,
+        key: &str,
+        name: &str,
+    ) -> io::Result<Self> {
         Ok(Self {
             binary: Self::binary()?,
             home: home.as_ref().to_owned(),
@@ -102,7 +107,10 @@ impl Chat {
     /// # Errors
     ///
     /// If it cannot be started.
-    pub fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> io::Result<Output> {
+    pub fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
+        &self,
+        arguments: I,
+    ) -> io::Result<Output> {
         self.command(arguments).output()
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   process    the relay as a child process        client     speaks the protocol, keeps nothing
 //!   usage      processor time and memory           identity   a device with fresh keys
-//!   proxy      keeps an address, cuts connections
+//!   proxy      keeps an address, cuts connections   strace     order of system calls, power cuts
 //! ```
 
 pub mod chat;
@@ -11,4 +11,5 @@ pub mod client;
 pub mod identity;
 pub mod process;
 pub mod proxy;
+pub mod strace;
 pub mod usage;

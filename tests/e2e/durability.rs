@@ -1,0 +1,202 @@
+//! *Sent* means on the disk: seen in the order of system calls, and in what a power cut leaves.
+//!
+//! Both tests fail when syncing is switched off, which the last one shows.
+
+use std::{borrow::Cow, path::Path, time::SystemTime};
+
+use harness::{
+    client::{Client, RelayAddress},
+    identity::Identity,
+    process::{RelayOptions, RelayProcess, relay_binary},
+    strace::{Call, after_power_cut, wrapper},
+};
+use protocol::{
+    entropy::Entropy,
+    ids::{ConversationId, Counter, Seq},
+    invitation::Invitation,
+    message::{
+        ClientMessage, RelayMessage,
+        event::{Body, Text},
+        ext::Ext,
+        record::{Class, ENVELOPE_VERSION, Envelope},
+        session::{Accepted, Follow, Send},
+    },
+    time::WallTime,
+};
+
+const MESSAGES: u64 = 60;
+/// Turns the relay's syncs off: for this test alone.
+const NO_SYNC: &str = "CHAT_SERVER_TEST_NO_SYNC";
+
+/// What one traced life of a relay left.
+struct Life {
+    calls: Vec<Call>,
+    accepted: Vec<Accepted>,
+    room: ConversationId,
+    identity: Identity,
+    /// When the first message was offered, in seconds since 1970.
+    first_offered: f64,
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn address_of(relay: &RelayProcess) -> RelayAddress {
+    let invitation: Invitation = relay.ready().invite.parse().expect("an invitation");
+    RelayAddress { address: relay.ready().tcp, key: invitation.key }
+}
+
+async fn connect(relay: RelayAddress, identity: &Identity) -> Client {
+    let source = harness::client::source_address(1);
+    Client::connect(relay, &identity.channel_key, source, &mut Entropy::system())
+        .await
+        .expect("connects")
+}
+
+/// Sends messages one at a time to a traced relay, then kills it.
+fn live(directory: &Path, settings: &[(&str, &str)]) -> Life {
+    let data_dir = directory.join("data");
+    let (traced, files) = wrapper(&relay_binary().expect("built"), directory).expect("a script");
+    let mut options = RelayOptions::new(traced, &data_dir);
+    options.settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let relay = RelayProcess::start(&options).expect("the relay starts under strace");
+    let identity = Identity::generate("ada", &mut Entropy::system());
+    let (accepted, room, first_offered) = runtime().block_on(async {
+        let mut client = connect(address_of(&relay), &identity).await;
+        client.attach(identity.register()).await.expect("registers");
+        let room = client.join("lobby").await.expect("joins").id;
+        let first_offered = seconds_now();
+        let mut accepted = Vec::new();
+        for counter in 1..=MESSAGES {
+            client.queue(&ClientMessage::Send(message(&identity, room, counter))).expect("live");
+            client.flush().await.expect("live");
+            let answer = client.wait_for(|message| match message {
+                RelayMessage::Accepted(accepted) => Some(accepted),
+                _ => None,
+            });
+            accepted.push(answer.await.expect("accepted"));
+        }
+        (accepted, room, first_offered)
+    });
+    relay.kill().expect("it can be killed");
+    let calls = files.calls().expect("a trace");
+    Life { calls, accepted, room, identity, first_offered }
+}
+
+fn seconds_now() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("a clock after 1970").as_secs_f64()
+}
+
+fn message(identity: &Identity, conversation: ConversationId, counter: u64) -> Send<'static> {
+    let envelope = Envelope {
+        version: ENVELOPE_VERSION,
+        device: identity.device(),
+        counter: Counter(counter),
+        class: Class::CONTENT,
+        target: None,
+        epoch: 0,
+        seen: (Seq::ZERO, [0; 8]),
+        ext: Ext::none(),
+    };
+    let text = Text {
+        text: format!("message {counter}"),
+        composed_at: WallTime::default(),
+        reply_to: None,
+        ext: Ext::none(),
+    };
+    Send {
+        conversation,
+        floor: Counter(counter),
+        envelope: Cow::Owned(envelope.encode()),
+        signature: Cow::Borrowed(&[]),
+        body: Cow::Owned(Body::Text(text).encode()),
+    }
+}
+
+/// How many answers left before a sync that began after the message came.
+fn answers_before_sync(life: &Life) -> usize {
+    let socket = |call: &&Call| call.begun > life.first_offered;
+    let reads = life.calls.iter().filter(socket).filter(|call| call.is_socket_read());
+    reads
+        .filter(|read| {
+            let same = |call: &&Call| call.on == read.on && call.is_socket_write();
+            let answer = life.calls.iter().filter(same).find(|call| call.begun >= read.ended);
+            answer.is_some_and(|answer| {
+                !life.calls.iter().any(|sync| {
+                    let wrote = |call: &Call| {
+                        call.is_file_write()
+                            && call.on == sync.on
+                            && call.begun >= read.ended
+                            && call.ended <= sync.begun
+                    };
+                    sync.is_sync()
+                        && sync.on.contains("journal")
+                        && sync.begun >= read.ended
+                        && sync.ended <= answer.begun
+                        && life.calls.iter().any(wrote)
+                })
+            })
+        })
+        .count()
+}
+
+/// How many accepted messages are missing after a power cut.
+fn lost_in_power_cut(life: &Life, directory: &Path) -> usize {
+    let left = directory.join("left");
+    after_power_cut(&life.calls, &directory.join("data"), &left).expect("rebuilt");
+    let options = RelayOptions::new(relay_binary().expect("built"), &left);
+    // Without its key or its tables a relay has lost everything.
+    let Ok(relay) = RelayProcess::start(&options) else { return life.accepted.len() };
+    let found = runtime().block_on(async {
+        let mut client = connect(address_of(&relay), &life.identity).await;
+        let Ok((_, conversations)) = client.attach(life.identity.attach()).await else { return 0 };
+        let Some(room) = conversations.iter().find(|info| info.id == life.room) else { return 0 };
+        let wanted: Vec<_> = life.accepted.iter().filter(|a| a.seq <= room.head).collect();
+        if wanted.is_empty() {
+            return 0;
+        }
+        let follow =
+            Follow { conversation: room.id, after: Seq::ZERO, chain: [0; 8], newest: 1_000 };
+        client.queue(&ClientMessage::Follow(follow)).expect("live");
+        client.flush().await.expect("live");
+        let mut found = 0;
+        while found < wanted.len() {
+            let here = client.wait_for(|message| match message {
+                RelayMessage::Records(records) => {
+                    let seqs: Vec<_> =
+                        records.run.records().flatten().map(|(seq, _)| seq).collect();
+                    Some(wanted.iter().filter(|accepted| seqs.contains(&accepted.seq)).count())
+                }
+                _ => None,
+            });
+            found += here.await.expect("records");
+        }
+        found
+    });
+    life.accepted.len() - found
+}
+
+#[test]
+fn every_sent_comes_after_a_sync_of_the_journal_that_began_after_its_write() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let life = live(directory.path(), &[]);
+    assert_eq!(life.accepted.len() as u64, MESSAGES);
+    assert_eq!(answers_before_sync(&life), 0);
+}
+
+#[test]
+fn nothing_that_was_sent_is_lost_in_a_power_cut() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let life = live(directory.path(), &[]);
+    assert_eq!(lost_in_power_cut(&life, directory.path()), 0);
+}
+
+#[test]
+fn a_relay_that_does_not_sync_is_found_out_by_both() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let life = live(directory.path(), &[(NO_SYNC, "1")]);
+    assert!(answers_before_sync(&life) > 0, "answers without syncs are noticed");
+    assert!(lost_in_power_cut(&life, directory.path()) > 0, "losses are noticed");
+}
