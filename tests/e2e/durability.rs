@@ -44,7 +44,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn address_of(relay: &RelayProcess) -> RelayAddress {
     let invitation: Invitation = relay.ready().invite.parse().expect("an invitation");
-    RelayAddress { address: relay.ready().tcp, key: invitation.key }
+    RelayAddress { address: relay.ready().tcp, key: invitation.relay_key }
 }
 
 async fn connect(relay: RelayAddress, identity: &Identity) -> Client {
