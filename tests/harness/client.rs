@@ -18,7 +18,7 @@ use protocol::{
     channel::keys::StaticKey,
     connection::{Connection, ConnectionError, InitiatorConfig, ReceivedKind},
     entropy::Entropy,
-    ids::{RelayKey, Seq},
+    ids::{ConversationId, RelayKey, Seq},
     limits::BATCH_BYTES_TARGET,
     message::{
         ClientMessage, MessageReader, RelayMessage,
@@ -187,14 +187,15 @@ impl Client {
     /// If the relay refuses or the connection fails.
     pub async fn follow_from_now(
         &mut self,
-        conversation: &ConversationInfo,
+        conversation: ConversationId,
     ) -> Result<Following, ClientError> {
-        let id = conversation.id;
-        let follow = Follow { conversation: id, after: Seq::ZERO, chain: [0; 8], newest: 0 };
+        let follow = Follow { conversation, after: Seq::ZERO, chain: [0; 8], newest: 0 };
         self.queue(&ClientMessage::Follow(follow))?;
         self.flush().await?;
         self.wait_for(|message| match message {
-            RelayMessage::Following(following) if following.conversation == id => Some(following),
+            RelayMessage::Following(following) if following.conversation == conversation => {
+                Some(following)
+            }
             _ => None,
         })
         .await
