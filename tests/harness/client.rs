@@ -28,7 +28,6 @@ use protocol::{
         room::ConversationInfo,
         session::{Attach, Follow, Following, Welcome},
     },
-    transport::packet::Beacon,
 };
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
@@ -45,7 +44,7 @@ thread_local! {
 
 /// Where a relay is and who it has to be.
 #[derive(Clone, Copy, Debug)]
-pub struct RelayAddress {
+pub struct RelayEndpoint {
     /// Its socket.
     pub address: SocketAddr,
     /// Its static key.
@@ -96,30 +95,25 @@ impl Client {
     ///
     /// If the stream fails or whoever answers is not the relay.
     pub async fn connect(
-        relay: RelayAddress,
+        relay: RelayEndpoint,
         device_key: &Arc<StaticKey>,
         source: Ipv4Addr,
         entropy: &mut Entropy,
     ) -> Result<Self, ClientError> {
         let config = InitiatorConfig::new(relay.key, Arc::clone(device_key));
-        let connection = Connection::initiator(&config, entropy)?;
-        let mut client = Self::open(relay.address, source, connection).await?;
+        let mut connection = Connection::initiator(&config, entropy)?;
+        let mut client = Self {
+            stream: dial(relay.address, source).await?,
+            unsent: connection.poll_transmit().unwrap_or_default(),
+            connection,
+            partial: Vec::new(),
+            content: Vec::new(),
+            requests: 0,
+        };
+        client.flush().await?;
         while !client.connection.is_established() {
             client.receive(|_| {}).await?;
         }
-        Ok(client)
-    }
-
-    async fn open(
-        relay: SocketAddr,
-        source: Ipv4Addr,
-        mut connection: Connection,
-    ) -> Result<Self, ClientError> {
-        let stream = dial(relay, source).await?;
-        let unsent = connection.poll_transmit().unwrap_or_default();
-        let (partial, content) = (Vec::new(), Vec::new());
-        let mut client = Self { stream, connection, partial, content, unsent, requests: 0 };
-        client.flush().await?;
         Ok(client)
     }
 
@@ -317,27 +311,6 @@ impl Client {
             self.content.clear();
         }
         Ok(())
-    }
-}
-
-/// Asks whoever listens at `address` who it is.
-///
-/// # Errors
-///
-/// If nobody answers, or something else than a beacon.
-pub async fn probe(address: SocketAddr) -> Result<Beacon, ClientError> {
-    let connection = Connection::prober(&mut Entropy::system());
-    let mut client = Client::open(address, Ipv4Addr::LOCALHOST, connection).await?;
-    let mut bytes = Vec::new();
-    loop {
-        if tokio::io::AsyncReadExt::read_buf(&mut client.stream, &mut bytes).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        match client.connection.receive(&mut bytes)?.map(|received| received.kind) {
-            Some(ReceivedKind::Beacon(beacon)) => return Ok(beacon),
-            Some(_) => return Err(ClientError::Unexpected("probe")),
-            None => {}
-        }
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use protocol::invitation::Invitation;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+
+use crate::client::RelayEndpoint;
 
 /// How long a relay may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -98,7 +101,7 @@ pub struct Ready {
     /// Fingerprint of its key.
     pub key: String,
     /// What to give to people.
-    pub invite: String,
+    pub invite: Invitation,
 }
 
 impl Ready {
@@ -111,7 +114,7 @@ impl Ready {
         Some(Self {
             tcp: field("tcp")?.parse().ok()?,
             key: field("key")?.to_owned(),
-            invite: field("invite")?.to_owned(),
+            invite: field("invite")?.parse().ok()?,
         })
     }
 }
@@ -167,6 +170,11 @@ impl RelayProcess {
     /// The time from starting the process to its ready line.
     pub const fn ready_after(&self) -> Duration {
         self.ready_after
+    }
+
+    /// Where to reach it, and who it has to be.
+    pub const fn endpoint(&self) -> RelayEndpoint {
+        RelayEndpoint { address: self.ready.tcp, key: self.ready.invite.relay_key }
     }
 
     /// Its process id.
@@ -245,13 +253,19 @@ fn last_lines(log: &Path) -> String {
 mod tests {
     use super::*;
 
+    fn invitation() -> Invitation {
+        let address = protocol::invitation::RelayAddress::new("h", 1).unwrap();
+        Invitation { address, relay_key: protocol::ids::RelayKey([7; 32]), ticket: None }
+    }
+
     #[test]
     fn a_ready_line_is_read_whatever_else_stands_in_it() {
-        let line = "ready tcp=127.0.0.1:4545 udp=[::]:1 key=ab-cd invite=chat://h:1/#v1.k\n";
-        let ready = Ready::parse(line).unwrap();
+        let invite = invitation();
+        let line = format!("ready tcp=127.0.0.1:4545 udp=[::]:1 key=ab-cd invite={invite}\n");
+        let ready = Ready::parse(&line).unwrap();
         assert_eq!(ready.tcp, SocketAddr::from(([127, 0, 0, 1], 4545)));
         assert_eq!(ready.key, "ab-cd");
-        assert_eq!(ready.invite, "chat://h:1/#v1.k");
+        assert_eq!(ready.invite, invite);
         assert_eq!(Ready::parse("ready tcp=127.0.0.1:4545"), None);
         assert_eq!(Ready::parse("error: no"), None);
     }

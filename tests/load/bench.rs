@@ -3,7 +3,7 @@
 use std::{future::Future, io, rc::Rc, time::Duration};
 
 use harness::{
-    client::{Client, ClientError, RelayAddress, probe, source_address},
+    client::{Client, ClientError, RelayEndpoint, source_address},
     identity::Identity,
     process::{ProcessError, RelayOptions, RelayProcess, relay_binary},
 };
@@ -49,7 +49,6 @@ pub(crate) enum BenchError {
 #[derive(Debug)]
 pub(crate) struct Relay {
     process: RelayProcess,
-    address: RelayAddress,
     options: RelayOptions,
     home: TempDir,
 }
@@ -60,7 +59,7 @@ impl Relay {
     /// # Errors
     ///
     /// If it does not start or does not answer.
-    pub(crate) async fn start(common: &Common) -> Result<Self, BenchError> {
+    pub(crate) fn start(common: &Common) -> Result<Self, BenchError> {
         let home = match &common.scratch {
             Some(scratch) => TempDir::new_in(scratch)?,
             None => TempDir::new()?,
@@ -75,9 +74,7 @@ impl Relay {
         options.settings =
             SETTINGS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let process = RelayProcess::start(&options)?;
-        let tcp = process.ready().tcp;
-        let key = probe(tcp).await?.relay_key;
-        Ok(Self { process, address: RelayAddress { address: tcp, key }, options, home })
+        Ok(Self { process, options, home })
     }
 
     /// Kills the relay and starts it again on the same data.
@@ -88,14 +85,12 @@ impl Relay {
     pub(crate) fn kill_and_restart(self) -> Result<Self, BenchError> {
         self.process.kill()?;
         let process = RelayProcess::start(&self.options)?;
-        // The port was free, not fixed: it is another one now.
-        let address = RelayAddress { address: process.ready().tcp, ..self.address };
-        Ok(Self { process, address, ..self })
+        Ok(Self { process, ..self })
     }
 
-    /// Where it is.
-    pub(crate) const fn address(&self) -> RelayAddress {
-        self.address
+    /// Where it is: at another port after each start.
+    pub(crate) const fn endpoint(&self) -> RelayEndpoint {
+        self.process.endpoint()
     }
 
     /// Its process.
@@ -144,7 +139,7 @@ impl Person {
     /// # Errors
     ///
     /// If the relay refuses.
-    pub(crate) async fn register(relay: RelayAddress, index: u32) -> Result<Self, ClientError> {
+    pub(crate) async fn register(relay: RelayEndpoint, index: u32) -> Result<Self, ClientError> {
         let name = format!("load{index}");
         let identity = Rc::new(Identity::generate(name, &mut Entropy::system()));
         let attach = identity.register();
@@ -157,7 +152,7 @@ impl Person {
     ///
     /// If the relay refuses.
     pub(crate) async fn login(
-        relay: RelayAddress,
+        relay: RelayEndpoint,
         index: u32,
         identity: Rc<Identity>,
     ) -> Result<Self, ClientError> {
@@ -166,7 +161,7 @@ impl Person {
     }
 
     async fn attach(
-        relay: RelayAddress,
+        relay: RelayEndpoint,
         index: u32,
         identity: Rc<Identity>,
         attach: Attach,
@@ -183,7 +178,10 @@ impl Person {
     /// # Errors
     ///
     /// If the relay refuses.
-    pub(crate) async fn create_room(&mut self, name: &str) -> Result<ConversationInfo, ClientError> {
+    pub(crate) async fn create_room(
+        &mut self,
+        name: &str,
+    ) -> Result<ConversationInfo, ClientError> {
         let genesis = Genesis {
             version: 1,
             kind: Kind::OPEN_ROOM,

@@ -62,10 +62,10 @@ struct Publisher {
 ///
 /// If there is nothing to report.
 pub(crate) async fn run(options: &Durable, common: &Common) -> Result<Report, BenchError> {
-    let relay = Relay::start(common).await?;
-    let address = relay.address();
+    let relay = Relay::start(common)?;
+    let endpoint = relay.endpoint();
     let publishers = for_each(0..options.publishers, |number| async move {
-        let mut person = Person::register(address, number.into()).await?;
+        let mut person = Person::register(endpoint, number.into()).await?;
         let room = person.create_room(&format!("durable{number}")).await?;
         Ok(Publisher::new(person, number, room.id, room.head))
     })
@@ -185,10 +185,10 @@ impl Publisher {
 /// How many acknowledged messages a relay no longer has after it was killed.
 async fn lost_by_kill(relay: Relay, publishers: Vec<Publisher>) -> Result<u64, BenchError> {
     let relay = relay.kill_and_restart()?;
-    let address = relay.address();
+    let endpoint = relay.endpoint();
     let lost = for_each(publishers, |publisher| async move {
         let Publisher { person, room, places, .. } = publisher;
-        let mut person = Person::login(address, person.index, person.identity).await?;
+        let mut person = Person::login(endpoint, person.index, person.identity).await?;
         let info = person.client.follow_from_now(room).await?;
         Ok((places.next() - 1).saturating_sub(info.head.0))
     })

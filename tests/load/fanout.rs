@@ -29,9 +29,9 @@ const SYSCALLS_COUNTED: Duration = Duration::from_secs(2);
 /// If there is nothing to report.
 pub(crate) async fn run(options: &Fanout, common: &Common) -> Result<Report, BenchError> {
     let &Fanout { members, senders, window, secs, syscalls } = options;
-    let relay = Relay::start(common).await?;
+    let relay = Relay::start(common)?;
     let crowd = Crowd { room: "fanout", first_index: 0, members, senders };
-    let room = Room::fill(relay.address(), &crowd).await?;
+    let room = Room::fill(relay.endpoint(), &crowd).await?;
     room.open_window(window);
     sleep(WARM_UP).await;
 

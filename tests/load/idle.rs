@@ -27,24 +27,24 @@ const ROOM: &str = "idle";
 ///
 /// If there is nothing to report.
 pub(crate) async fn run(options: &Idle, common: &Common) -> Result<Report, BenchError> {
-    let relay = Relay::start(common).await?;
+    let relay = Relay::start(common)?;
     let empty = resident_bytes(relay.pid())?;
-    let address = relay.address();
-    let mut founder = Person::register(address, options.connections).await?;
+    let endpoint = relay.endpoint();
+    let mut founder = Person::register(endpoint, options.connections).await?;
     let room = founder.create_room(ROOM).await?.id;
     let identities = for_each(0..options.connections, |index| async move {
-        let mut person = Person::register(address, index).await?;
+        let mut person = Person::register(endpoint, index).await?;
         person.client.join(ROOM).await?;
         Ok(person.identity)
     })
     .await?;
 
     let relay = relay.kill_and_restart()?;
-    let address = relay.address();
+    let endpoint = relay.endpoint();
     sleep(SETTLE).await;
     let before = resident_bytes(relay.pid())?;
     let everybody = for_each((0..).zip(identities), |(index, identity): (u32, Rc<_>)| async move {
-        let mut person = Person::login(address, index, identity).await?;
+        let mut person = Person::login(endpoint, index, identity).await?;
         person.client.follow_from_now(room).await?;
         Ok(person)
     })

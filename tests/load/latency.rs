@@ -29,9 +29,9 @@ const P99_MS: f64 = 2.0 + 0.44;
 /// If there is nothing to report.
 pub(crate) async fn run(options: &Latency, common: &Common) -> Result<Report, BenchError> {
     let &Latency { members, rate, secs } = options;
-    let relay = Relay::start(common).await?;
+    let relay = Relay::start(common)?;
     let crowd = Crowd { room: "latency", first_index: 0, members, senders: SENDERS };
-    let room = Room::fill(relay.address(), &crowd).await?;
+    let room = Room::fill(relay.endpoint(), &crowd).await?;
     room.pace(rate, WARM_UP).await;
 
     room.wait_for_arrival().await;

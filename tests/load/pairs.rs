@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use harness::client::{ClientError, RelayAddress};
+use harness::client::{ClientError, RelayEndpoint};
 use protocol::{
     ids::{ConversationId, DeviceId, Seq},
     message::{
@@ -70,9 +70,9 @@ struct Partner {
 ///
 /// If there is nothing to report.
 pub(crate) async fn run(options: &Pairs, common: &Common) -> Result<Report, BenchError> {
-    let relay = Relay::start(common).await?;
-    let address = relay.address();
-    let pairs = for_each(0..options.pairs, |pair| meet(address, pair)).await?;
+    let relay = Relay::start(common)?;
+    let endpoint = relay.endpoint();
+    let pairs = for_each(0..options.pairs, |pair| meet(endpoint, pair)).await?;
     let shared = Rc::new(Shared {
         begun: Instant::now(),
         received: Cell::new(0),
@@ -123,7 +123,7 @@ pub(crate) async fn run(options: &Pairs, common: &Common) -> Result<Report, Benc
 }
 
 /// Two people who know each other and follow their conversation.
-async fn meet(relay: RelayAddress, pair: u32) -> Result<(Partner, Partner), ClientError> {
+async fn meet(relay: RelayEndpoint, pair: u32) -> Result<(Partner, Partner), ClientError> {
     let mut one = Person::register(relay, 2 * pair).await?;
     let mut two = Person::register(relay, 2 * pair + 1).await?;
     let (account_one, account_two) = (one.identity.account(), two.identity.account());

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use harness::client::{ClientError, RelayAddress};
+use harness::client::{ClientError, RelayEndpoint};
 use protocol::ids::{ConversationId, DeviceId};
 use tokio::{
     sync::Notify,
@@ -107,7 +107,7 @@ impl Room {
     /// # Errors
     ///
     /// If any of that fails.
-    pub(crate) async fn fill(relay: RelayAddress, crowd: &Crowd) -> Result<Rc<Self>, BenchError> {
+    pub(crate) async fn fill(relay: RelayEndpoint, crowd: &Crowd) -> Result<Rc<Self>, BenchError> {
         let indexes = crowd.first_index..crowd.first_index + crowd.members;
         let mut people = for_each(indexes, |index| Person::register(relay, index)).await?;
         let name = crowd.room;

@@ -9,7 +9,7 @@
 use std::{rc::Rc, time::Duration};
 
 use harness::{
-    client::{ClientError, RelayAddress},
+    client::{ClientError, RelayEndpoint},
     identity::Identity,
 };
 use protocol::ids::ConversationId;
@@ -43,14 +43,14 @@ struct Writer {
 ///
 /// If there is nothing to report.
 pub(crate) async fn run(options: &Start, common: &Common) -> Result<Report, BenchError> {
-    let mut relay = Relay::start(common).await?;
+    let mut relay = Relay::start(common)?;
     let writers = options.conversations.div_ceil(ROOMS_PER_WRITER);
     let messages_each = options.messages / u64::from(writers);
-    let (address, conversations) = (relay.address(), options.conversations);
+    let (endpoint, conversations) = (relay.endpoint(), options.conversations);
     let filling = Instant::now();
     let mut people = for_each(0..writers, |number| async move {
         let rooms = ROOMS_PER_WRITER.min(conversations - number * ROOMS_PER_WRITER);
-        let mut writer = Writer::found(Person::register(address, number).await?, rooms).await?;
+        let mut writer = Writer::found(Person::register(endpoint, number).await?, rooms).await?;
         writer.write(messages_each).await?;
         Ok((writer.person.identity, writer.rooms))
     })
@@ -66,7 +66,7 @@ pub(crate) async fn run(options: &Start, common: &Common) -> Result<Report, Benc
         relay = relay.kill_and_restart()?;
         let ready_after = relay.ready_after();
         let asked = Instant::now();
-        acknowledge_one(relay.address(), Rc::clone(&identity), rooms[0]).await?;
+        acknowledge_one(relay.endpoint(), Rc::clone(&identity), rooms[0]).await?;
         let acknowledged_after = ready_after + asked.elapsed();
         ready = ready.max(ready_after.as_secs_f64() * 1e3);
         first_ack = first_ack.max(acknowledged_after.as_secs_f64() * 1e3);
@@ -124,7 +124,7 @@ impl Writer {
 
 /// Logs in and waits until one message is durable.
 async fn acknowledge_one(
-    relay: RelayAddress,
+    relay: RelayEndpoint,
     identity: Rc<Identity>,
     room: ConversationId,
 ) -> Result<(), ClientError> {

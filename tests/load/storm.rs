@@ -23,10 +23,10 @@ const SETTLE: std::time::Duration = std::time::Duration::from_secs(1);
 ///
 /// If there is nothing to report.
 pub(crate) async fn run(options: &Storm, common: &Common) -> Result<Report, BenchError> {
-    let relay = Relay::start(common).await?;
-    let address = relay.address();
+    let relay = Relay::start(common)?;
+    let endpoint = relay.endpoint();
     let identities = for_each(0..options.logins, |index| async move {
-        Ok(Person::register(address, index).await?.identity)
+        Ok(Person::register(endpoint, index).await?.identity)
     })
     .await?;
     sleep(SETTLE).await;
@@ -36,7 +36,7 @@ pub(crate) async fn run(options: &Storm, common: &Common) -> Result<Report, Benc
         in_parallel(options.parallel, (0..).zip(identities), |(index, identity): (_, Rc<_>)| {
             let begun = Instant::now();
             async move {
-                let person = Person::login(address, index, identity).await?;
+                let person = Person::login(endpoint, index, identity).await?;
                 Ok((person, begun.elapsed()))
             }
         })

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use harness::client::{RelayAddress, dial, source_address};
+use harness::client::{RelayEndpoint, dial, source_address};
 use protocol::{
     channel::keys::StaticKey,
     connection::{Connection, InitiatorConfig},
@@ -67,7 +67,7 @@ impl Attack {
     /// # Errors
     ///
     /// If there can be no thread.
-    pub(crate) fn launch(self, relay: RelayAddress) -> io::Result<Attackers> {
+    pub(crate) fn launch(self, relay: RelayEndpoint) -> io::Result<Attackers> {
         let stopped = Arc::new(AtomicBool::new(false));
         let connects = Arc::new(AtomicU32::new(0));
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -78,7 +78,12 @@ impl Attack {
         Ok(Attackers { stopped, connects, thread })
     }
 
-    async fn keep_attacking(self, relay: RelayAddress, stopped: &AtomicBool, connects: &AtomicU32) {
+    async fn keep_attacking(
+        self,
+        relay: RelayEndpoint,
+        stopped: &AtomicBool,
+        connects: &AtomicU32,
+    ) {
         let hello = overheard_hello(relay);
         let mut turns = interval(Duration::from_secs(1) / self.connections_per_second());
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -151,7 +156,7 @@ impl Attackers {
 }
 
 /// The first packet of somebody's valid handshake, which anybody on the path could have recorded.
-fn overheard_hello(relay: RelayAddress) -> Vec<u8> {
+fn overheard_hello(relay: RelayEndpoint) -> Vec<u8> {
     let mut entropy = Entropy::system();
     let key = Arc::new(StaticKey::generate(&mut entropy));
     Connection::initiator(&InitiatorConfig::new(relay.key, key), &mut entropy)

@@ -9,7 +9,7 @@ mod attack;
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
-use harness::{client::RelayAddress, usage::resident_bytes};
+use harness::{client::RelayEndpoint, usage::resident_bytes};
 use tokio::{
     task::spawn_local,
     time::{interval, sleep},
@@ -48,9 +48,9 @@ const FLOOD_MEMBERS: u32 = 4;
 ///
 /// If there is nothing to report.
 pub(crate) async fn run(options: &Hostile, common: &Common) -> Result<Report, BenchError> {
-    let relay = Relay::start(common).await?;
+    let relay = Relay::start(common)?;
     let crowd = Crowd { room: "watched", first_index: 0, members: MEMBERS, senders: SENDERS };
-    let room = Room::fill(relay.address(), &crowd).await?;
+    let room = Room::fill(relay.endpoint(), &crowd).await?;
     let stretch = Duration::from_secs(options.secs);
     room.pace(RATE, SETTLE).await;
 
@@ -65,7 +65,7 @@ pub(crate) async fn run(options: &Hostile, common: &Common) -> Result<Report, Be
         Attack::Replay,
     ] {
         let calm = Stretch::watch(&relay, &room, stretch).await?;
-        let attackers = attack.launch(relay.address())?;
+        let attackers = attack.launch(relay.endpoint())?;
         let attacked = Stretch::watch(&relay, &room, stretch).await?;
         let connects = attackers.stop();
         attacked.compare_with(&calm, attack.name(), &mut report);
@@ -167,11 +167,11 @@ async fn flood(
         Reader::NeverReads => ("flood-unread", 20_000, FLOOD_MEMBERS),
     };
     let crowd = Crowd { room: name, first_index, members: ordinary, senders: 4 };
-    let flooded = Room::fill(relay.address(), &crowd).await?;
+    let flooded = Room::fill(relay.endpoint(), &crowd).await?;
     let never_reads = match reader {
         Reader::Ordinary => None,
         Reader::NeverReads => {
-            Some(follow_and_stall(relay.address(), first_index + ordinary, &flooded).await?)
+            Some(follow_and_stall(relay.endpoint(), first_index + ordinary, &flooded).await?)
         }
     };
     let seconds = messages.div_ceil(u64::from(FLOOD_RATE));
@@ -192,7 +192,7 @@ async fn flood(
 
 /// A member who follows the flooded room and from then on never reads.
 async fn follow_and_stall(
-    relay: RelayAddress,
+    relay: RelayEndpoint,
     index: u32,
     room: &Room,
 ) -> Result<Person, BenchError> {
