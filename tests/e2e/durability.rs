@@ -5,7 +5,7 @@
 use std::{borrow::Cow, path::Path, time::SystemTime};
 
 use harness::{
-    client::{Client, RelayAddress},
+    client::{Client, RelayEndpoint},
     identity::Identity,
     process::{RelayOptions, RelayProcess, relay_binary},
     strace::{Call, after_power_cut, wrapper},
@@ -13,7 +13,6 @@ use harness::{
 use protocol::{
     entropy::Entropy,
     ids::{ConversationId, Counter, Seq},
-    invitation::Invitation,
     message::{
         ClientMessage, RelayMessage,
         event::{Body, Text},
@@ -42,12 +41,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-fn address_of(relay: &RelayProcess) -> RelayAddress {
-    let invitation: Invitation = relay.ready().invite.parse().expect("an invitation");
-    RelayAddress { address: relay.ready().tcp, key: invitation.relay_key }
-}
-
-async fn connect(relay: RelayAddress, identity: &Identity) -> Client {
+async fn connect(relay: RelayEndpoint, identity: &Identity) -> Client {
     let source = harness::client::source_address(1);
     Client::connect(relay, &identity.channel_key, source, &mut Entropy::system())
         .await
@@ -63,7 +57,7 @@ fn live(directory: &Path, settings: &[(&str, &str)]) -> Life {
     let relay = RelayProcess::start(&options).expect("the relay starts under strace");
     let identity = Identity::generate("ada", &mut Entropy::system());
     let (accepted, room, first_offered) = runtime().block_on(async {
-        let mut client = connect(address_of(&relay), &identity).await;
+        let mut client = connect(relay.endpoint(), &identity).await;
         client.attach(identity.register()).await.expect("registers");
         let room = client.join("lobby").await.expect("joins").id;
         let first_offered = seconds_now();
@@ -150,7 +144,7 @@ fn lost_in_power_cut(life: &Life, directory: &Path) -> usize {
     // Without its key or its tables a relay has lost everything.
     let Ok(relay) = RelayProcess::start(&options) else { return life.accepted.len() };
     let found = runtime().block_on(async {
-        let mut client = connect(address_of(&relay), &life.identity).await;
+        let mut client = connect(relay.endpoint(), &life.identity).await;
         let Ok((_, conversations)) = client.attach(life.identity.attach()).await else { return 0 };
         let Some(room) = conversations.iter().find(|info| info.id == life.room) else { return 0 };
         let wanted: Vec<_> = life.accepted.iter().filter(|a| a.seq <= room.head).collect();
