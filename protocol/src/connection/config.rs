@@ -25,10 +25,6 @@ pub struct InitiatorConfig {
 
 impl InitiatorConfig {
     /// Connects with the best this build can do on this processor.
-    ///
-    /// # Panics
-    ///
-    /// Never: a build speaks at least one version and suite.
     pub fn new(relay_key: RelayKey, device_key: Arc<StaticKey>) -> Self {
         let offer = Offer::of_this_build();
         let choice = offer.best_shared_with(&offer).expect("a build speaks something");

@@ -12,6 +12,31 @@
 //! [`Connection::poll_transmit`] gives. After an error, write that once more (a responder explains
 //! itself with a beacon) and close. Timeouts belong to the driver: until `Attach` nothing a peer
 //! does is worth waiting for.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use protocol::{channel::keys::StaticKey, connection::*, entropy::Entropy};
+//! # fn main() -> Result<(), ConnectionError> {
+//! # let entropy = &mut Entropy::system();
+//! # let relay_key = Arc::new(StaticKey::generate(entropy));
+//! # let device_key = Arc::new(StaticKey::generate(entropy));
+//! # let config = InitiatorConfig::new(relay_key.relay_key(), device_key);
+//! let mut device = Connection::initiator(&config, entropy)?;
+//! # let config = Arc::new(ResponderConfig::new(relay_key, "home".to_owned()));
+//! let mut relay = Connection::responder(config, entropy);
+//!
+//! let mut stream = device.poll_transmit().expect("the handshake begins");
+//! relay.receive(&mut stream)?;
+//! let mut stream = relay.poll_transmit().expect("and is answered");
+//! device.receive(&mut stream)?;
+//!
+//! let mut stream = Vec::new();
+//! device.seal(&mut stream, |out| out.extend(b"messages"))?;
+//! let received = relay.receive(&mut stream)?.expect("a whole packet");
+//! assert_eq!(received.kind, ReceivedKind::Content(b"messages"));
+//! # Ok(())
+//! # }
+//! ```
 
 mod config;
 mod error;
@@ -218,9 +243,23 @@ impl Connection {
     ) -> Result<ReceivedKind<'p>, ConnectionError> {
         match (&mut self.state, kind) {
             (State::Established(established), PacketKind::Sealed) => established.open(rest),
-            (State::Awaiting(_), PacketKind::HandshakeInit) => self.on_handshake_init(rest),
-            (State::Awaiting(_), PacketKind::Probe) => self.on_probe(rest),
-            (State::Initiating(_), PacketKind::HandshakeReply) => self.on_handshake_reply(rest),
+            (State::Awaiting(awaiting), PacketKind::HandshakeInit) => {
+                let (answer, established) = awaiting.answer(rest)?;
+                self.queue(&answer);
+                self.state = State::Established(established?);
+                Ok(ReceivedKind::Handshake)
+            }
+            (State::Awaiting(awaiting), PacketKind::Probe) => {
+                let beacon = awaiting.answer_probe(rest)?;
+                self.queue(&beacon);
+                Ok(ReceivedKind::Probe)
+            }
+            (State::Initiating(initiating), PacketKind::HandshakeReply) => {
+                self.state = State::Established(initiating.finish(rest)?);
+                // The relay proved who it is; only strangers are kept short.
+                self.allow_full_packets();
+                Ok(ReceivedKind::Established)
+            }
             (State::Initiating(initiating), PacketKind::Beacon) => {
                 let beacon = read_beacon(rest, initiating.attempt)?;
                 Err(ConnectionError::Unanswered { beacon })
@@ -230,54 +269,21 @@ impl Connection {
                 self.state = State::Closed;
                 Ok(ReceivedKind::Beacon(beacon))
             }
-            (_, unexpected) => Err(Misbehaviour::Unexpected(unexpected).into()),
+            (
+                State::Awaiting(_)
+                | State::Probing(_)
+                | State::Initiating(_)
+                | State::Established(_)
+                | State::Closed,
+                PacketKind::Probe
+                | PacketKind::Beacon
+                | PacketKind::HandshakeInit
+                | PacketKind::HandshakeReply
+                | PacketKind::Retry
+                | PacketKind::Sealed
+                | PacketKind::Reset,
+            ) => Err(Misbehaviour::Unexpected(kind).into()),
         }
-    }
-
-    fn on_probe(&mut self, rest: &[u8]) -> Result<ReceivedKind<'static>, ConnectionError> {
-        let State::Awaiting(awaiting) = &mut self.state else {
-            return Err(Misbehaviour::Unexpected(PacketKind::Probe).into());
-        };
-        let probe = Probe::decode(rest).ok_or(Misbehaviour::Malformed(PacketKind::Probe))?;
-        awaiting.probes_left =
-            awaiting.probes_left.checked_sub(1).ok_or(Misbehaviour::ProbedAgain)?;
-        let beacon = awaiting.config.beacon(probe.attempt).encode();
-        self.queue(&beacon);
-        Ok(ReceivedKind::Probe)
-    }
-
-    fn on_handshake_init(&mut self, rest: &[u8]) -> Result<ReceivedKind<'static>, ConnectionError> {
-        let State::Awaiting(awaiting) = std::mem::replace(&mut self.state, State::Closed) else {
-            return Err(Misbehaviour::Unexpected(PacketKind::HandshakeInit).into());
-        };
-        let init = HandshakeInit::decode(rest)
-            .ok_or(Misbehaviour::Malformed(PacketKind::HandshakeInit))?;
-        match awaiting.respond(&init) {
-            Ok((established, reply)) => {
-                self.queue(&HandshakeReply { attempt: init.attempt, noise: &reply }.encode());
-                self.state = State::Established(established);
-                Ok(ReceivedKind::Handshake)
-            }
-            Err(error) => {
-                // The initiator cannot know what was wrong; who we are is all that may help it.
-                self.queue(&awaiting.config.beacon(init.attempt).encode());
-                Err(error)
-            }
-        }
-    }
-
-    fn on_handshake_reply(
-        &mut self,
-        rest: &[u8],
-    ) -> Result<ReceivedKind<'static>, ConnectionError> {
-        let State::Initiating(initiating) = std::mem::replace(&mut self.state, State::Closed)
-        else {
-            return Err(Misbehaviour::Unexpected(PacketKind::HandshakeReply).into());
-        };
-        self.state = State::Established(initiating.finish(rest)?);
-        // The relay proved who it is; only strangers are kept short.
-        self.allow_full_packets();
-        Ok(ReceivedKind::Established)
     }
 
     /// Seals what `fill` appends, whole messages each with its length, as one packet, and appends
@@ -364,6 +370,29 @@ impl fmt::Debug for Connection {
 }
 
 impl Awaiting {
+    fn answer_probe(&mut self, rest: &[u8]) -> Result<Vec<u8>, Misbehaviour> {
+        let probe = Probe::decode(rest).ok_or(Misbehaviour::Malformed(PacketKind::Probe))?;
+        self.probes_left = self.probes_left.checked_sub(1).ok_or(Misbehaviour::ProbedAgain)?;
+        Ok(self.config.beacon(probe.attempt).encode())
+    }
+
+    /// The packet to answer with, and what came of the handshake.
+    fn answer(
+        &self,
+        rest: &[u8],
+    ) -> Result<(Vec<u8>, Result<Established, ConnectionError>), Misbehaviour> {
+        let init = HandshakeInit::decode(rest)
+            .ok_or(Misbehaviour::Malformed(PacketKind::HandshakeInit))?;
+        Ok(match self.respond(&init) {
+            Ok((established, reply)) => {
+                let reply = HandshakeReply { attempt: init.attempt, noise: &reply };
+                (reply.encode(), Ok(established))
+            }
+            // The initiator cannot know what was wrong; who we are is all that may help it.
+            Err(error) => (self.config.beacon(init.attempt).encode(), Err(error)),
+        })
+    }
+
     /// Cheap refusals first: public-key work only for what we can speak.
     fn respond(&self, init: &HandshakeInit<'_>) -> Result<(Established, Vec<u8>), ConnectionError> {
         let ours = self.config.offer;
@@ -399,7 +428,8 @@ impl Awaiting {
 }
 
 impl Initiating {
-    fn finish(self, rest: &[u8]) -> Result<Established, ConnectionError> {
+    /// Called once: whatever comes of it ends this state.
+    fn finish(&mut self, rest: &[u8]) -> Result<Established, ConnectionError> {
         let malformed = Misbehaviour::Malformed(PacketKind::HandshakeReply);
         let reply = HandshakeReply::decode(rest).ok_or(malformed)?;
         if reply.attempt != self.attempt {
@@ -410,13 +440,14 @@ impl Initiating {
             HandshakeError::Malformed | HandshakeError::UnknownSuite(_) => malformed.into(),
             HandshakeError::CriticalExtension(tag) => ConnectionError::CriticalExtension(tag),
         })?;
-        match self.offer.best_shared_with(&peer.offer) {
-            Some(best) if best == peer.choice => {
-                Ok(Established { channel, peer, role: Role::Initiator })
-            }
-            Some(_) => Err(ConnectionError::Downgraded { used: peer.choice, offered: peer.offer }),
-            None => Err(Misbehaviour::Contradiction.into()),
+        let (used, offered) = (peer.choice, peer.offer);
+        if !offered.versions.contains(used.version) || !offered.suites.contains(used.suite) {
+            return Err(Misbehaviour::Contradiction.into());
         }
+        if self.offer.best_shared_with(&offered) != Some(used) {
+            return Err(ConnectionError::Downgraded { used, offered });
+        }
+        Ok(Established { channel, peer, role: Role::Initiator })
     }
 }
 

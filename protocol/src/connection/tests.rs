@@ -53,8 +53,10 @@ fn a_relay_that_does_not_list_what_it_speaks_is_not_believed() {
     let init = HandshakeInit::decode(&init.split_off(LENGTH_BYTES)[1..]).unwrap().noise.to_vec();
     let State::Initiating(initiating) = &device.state else { panic!("initiating") };
     let attempt = initiating.attempt;
+    // Even if it lists something else that we share.
+    let other = if config.choice.suite == Suite(1) { Suite(2) } else { Suite(1) };
     let welcome = Welcome {
-        offer: Offer { suites: Suites::new([Suite(9)]), ..config.offer },
+        offer: Offer { suites: Suites::new([other]), ..config.offer },
         capabilities: Capabilities::default(),
         relay_name: "",
     };
@@ -83,4 +85,10 @@ fn rest_leaves_nothing_on_the_heap() {
     let State::Established(state) = &relay.state else { panic!("established") };
     assert!(state.channel.is_resting());
     assert!(state.peer.relay_name.is_none());
+}
+
+#[test]
+fn a_connection_may_move_between_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<Connection>();
 }

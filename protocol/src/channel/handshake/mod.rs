@@ -142,12 +142,12 @@ impl Initiator {
         Ok((Self { noise, cipher, choice }, message))
     }
 
-    /// Ends the handshake with message 2.
+    /// Ends the handshake with message 2, once.
     ///
     /// # Errors
     ///
     /// Every [`HandshakeError`] but the unknown suite. The attempt is over.
-    pub fn finish(mut self, message: &[u8]) -> Result<(SealedChannel, Peer), HandshakeError> {
+    pub fn finish(&mut self, message: &[u8]) -> Result<(SealedChannel, Peer), HandshakeError> {
         let payload = read(&mut self.noise, message, MESSAGE_2_OVERHEAD)?;
         let welcome = Welcome::decode(&payload)?;
         let peer = Peer {
