@@ -6,6 +6,7 @@
 //! one contract suite (`tests/store_contract.rs`) keeps both honest.
 
 pub mod memory;
+pub mod sqlite;
 mod stored_run;
 mod tail;
 

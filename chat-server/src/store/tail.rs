@@ -177,7 +177,7 @@ impl Tail {
         bytes_max: usize,
     ) -> TailView {
         let Some(log) = self.logs.get(&conversation) else { return TailView::default() };
-        log.view(conversation, from, to, bytes_max)
+        log.view(from, to, bytes_max)
     }
 
     /// What a reader needs that goes down from `to`, for `count` records.
@@ -185,7 +185,7 @@ impl Tail {
         let Some(log) = self.logs.get(&conversation) else { return TailView::default() };
         let head = log.runs.back().map_or(Seq::ZERO, |(_, run)| run.run.last());
         let to = to.min(head);
-        log.view(conversation, to.minus(u64::from(count)), to, usize::MAX)
+        log.view(to.minus(u64::from(count)), to, usize::MAX)
     }
 
     /// The run to hash from for the chain after `seq`: it holds `seq`, or begins just above it.
@@ -207,7 +207,7 @@ impl Tail {
 }
 
 impl TailLog {
-    fn view(&self, conversation: ConversationId, from: Seq, to: Seq, bytes_max: usize) -> TailView {
+    fn view(&self, from: Seq, to: Seq, bytes_max: usize) -> TailView {
         let erased: BTreeSet<_> = self.erased.iter().map(|(_, erased)| *erased).collect();
         let mut runs: Vec<StoredRun> = Vec::new();
         let mut bytes = 0;
