@@ -16,6 +16,8 @@ mod bench;
 mod check;
 mod cli;
 mod durable;
+#[cfg(test)]
+mod fake_relay;
 mod fanout;
 mod hostile;
 mod idle;

@@ -115,12 +115,11 @@ impl Intake<'_> {
                 }
             }
             Ok(RelayMessage::Accepted(accepted)) => {
-                if self.author.handle_accepted(&accepted)
-                    && let Some(sender) = self.room.senders.get(self.index)
-                {
-                    sender.accepted.set(sender.accepted.get() + 1);
-                } else {
+                if !self.author.handle_accepted(&accepted) {
                     self.count_foreign();
+                }
+                if let Some(sender) = self.room.senders.get(self.index) {
+                    sender.accepted.set(sender.accepted.get() + 1);
                 }
                 Ok(())
             }

@@ -290,3 +290,76 @@ impl Sender {
         self.wake.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_relay::{self, Mischief};
+
+    const CROWD: Crowd = Crowd { room: "test", first_index: 0, members: 5, senders: 3 };
+
+    /// Sends a few dozen messages through a relay that does this mischief.
+    async fn room_after(mischief: Mischief) -> Rc<Room> {
+        let room = Room::fill(fake_relay::start(mischief).await, &CROWD).await.unwrap();
+        room.start_timing();
+        room.open_window(8);
+        while room.deliveries.get() < 100 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        room.finish().await;
+        room
+    }
+
+    fn faults_after(mischief: Mischief) -> (Faults, u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let room = room_after(mischief).await;
+            assert_eq!(*room.failures.borrow(), Vec::<String>::new());
+            (room.faults(), room.unacknowledged())
+        })
+    }
+
+    #[test]
+    fn an_honest_relay_has_no_faults_and_every_delivery_is_timed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let room = room_after(Mischief::None).await;
+            assert_eq!((room.faults(), room.unacknowledged()), (Faults::default(), 0));
+            let sent: u64 = room.senders.iter().map(|sender| sender.sent.get()).sum();
+            assert_eq!(room.deliveries.get(), 5 * sent, "everybody got everything");
+            assert_eq!(room.stop_timing().count(), 5 * sent);
+        });
+    }
+
+    #[test]
+    fn a_lost_run_is_noticed() {
+        let faults = Faults { lost: 1, ..Faults::default() };
+        assert_eq!(faults_after(Mischief::Lose), (faults, 0));
+    }
+
+    #[test]
+    fn a_doubled_run_is_noticed() {
+        let faults = Faults { doubled: 1, ..Faults::default() };
+        assert_eq!(faults_after(Mischief::Double), (faults, 0));
+    }
+
+    #[test]
+    fn swapped_runs_are_noticed() {
+        let faults = Faults { reordered: 1, ..Faults::default() };
+        assert_eq!(faults_after(Mischief::Swap), (faults, 0));
+    }
+
+    #[test]
+    fn a_message_under_a_wrong_name_is_noticed_by_the_witness() {
+        // The message it replaced is missing from its sender's numbers.
+        let faults = Faults { foreign: 1, lost: 1, ..Faults::default() };
+        assert_eq!(faults_after(Mischief::Forge), (faults, 0));
+    }
+
+    #[test]
+    fn a_missing_acknowledgement_is_noticed() {
+        // The one after it comes out of order.
+        let faults = Faults { foreign: 1, ..Faults::default() };
+        assert_eq!(faults_after(Mischief::ForgetToAccept), (faults, 1));
+    }
+}

@@ -26,6 +26,12 @@ impl Latencies {
         self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// The latency that this share of the samples does not exceed, in milliseconds.
     pub(crate) fn quantile_ms(&self, share: f64) -> f64 {
         millis(self.0.value_at_quantile(share))
