@@ -2,26 +2,23 @@
 //!
 //! Both tests fail when syncing is switched off, which the last one shows.
 
-use std::{borrow::Cow, path::Path, time::SystemTime};
+use std::{path::Path, time::SystemTime};
 
 use harness::{
-    client::{Client, RelayEndpoint},
     identity::Identity,
     process::{RelayOptions, RelayProcess, relay_binary},
     strace::{Call, after_power_cut, wrapper},
 };
 use protocol::{
     entropy::Entropy,
-    ids::{ConversationId, Counter, Seq},
+    ids::{ConversationId, Seq},
     message::{
         ClientMessage, RelayMessage,
-        event::{Body, Text},
-        ext::Ext,
-        record::{Class, ENVELOPE_VERSION, Envelope},
-        session::{Accepted, Follow, Send},
+        session::{Accepted, Follow},
     },
-    time::WallTime,
 };
+
+use crate::single::{connect, message, runtime};
 
 const MESSAGES: u64 = 60;
 /// Turns the relay's syncs off: for this test alone.
@@ -35,17 +32,6 @@ struct Life {
     identity: Identity,
     /// When the first message was offered, in seconds since 1970.
     first_offered: f64,
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
-}
-
-async fn connect(relay: RelayEndpoint, identity: &Identity) -> Client {
-    let source = harness::client::source_address(1);
-    Client::connect(relay, &identity.channel_key, source, &mut Entropy::system())
-        .await
-        .expect("connects")
 }
 
 /// Sends messages one at a time to a traced relay, then kills it.
@@ -81,32 +67,6 @@ fn live(directory: &Path, settings: &[(&str, &str)]) -> Life {
 fn seconds_now() -> f64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.expect("a clock after 1970").as_secs_f64()
-}
-
-fn message(identity: &Identity, conversation: ConversationId, counter: u64) -> Send<'static> {
-    let envelope = Envelope {
-        version: ENVELOPE_VERSION,
-        device: identity.device(),
-        counter: Counter(counter),
-        class: Class::CONTENT,
-        target: None,
-        epoch: 0,
-        seen: (Seq::ZERO, [0; 8]),
-        ext: Ext::none(),
-    };
-    let text = Text {
-        text: format!("message {counter}"),
-        composed_at: WallTime::default(),
-        reply_to: None,
-        ext: Ext::none(),
-    };
-    Send {
-        conversation,
-        floor: Counter(counter),
-        envelope: Cow::Owned(envelope.encode()),
-        signature: Cow::Borrowed(&[]),
-        body: Cow::Owned(Body::Text(text).encode()),
-    }
 }
 
 /// How many answers left before a sync that began after the message came.
