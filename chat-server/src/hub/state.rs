@@ -274,11 +274,10 @@ impl State {
 
     fn append(&mut self, appended: &Appended) {
         let Some(conversation) = self.conversations.get_mut(&appended.conversation) else { return };
-        conversation.head = appended.first.plus(u64::from(appended.count)).minus(1);
-        conversation.chain = appended.chain_after;
-        conversation.time = appended.time;
+        let head = appended.first.plus(u64::from(appended.count)).minus(1);
+        conversation.advance(head, appended.chain_after, appended.time);
         for decision in &appended.decisions {
-            conversation.senders.entry(decision.device).or_default().decide(decision);
+            conversation.decide(decision);
             if let Some(device) = self.devices.get_mut(&decision.device) {
                 device.highest = device.highest.max(decision.counter);
             }
@@ -286,14 +285,34 @@ impl State {
     }
 }
 
+/// The steps an [`Op::Appended`] consists of: a growing run takes them one record at a time, and
+/// the finished op, wherever it is replayed, takes the same ones.
+impl Conversation {
+    /// The log reaches up to `head` now.
+    pub(super) const fn advance(&mut self, head: Seq, chain: Digest, time: WallTime) {
+        self.head = head;
+        self.chain = chain;
+        self.time = time;
+    }
+
+    /// A device's message has its place.
+    pub(super) fn decide(&mut self, decision: &Decision) {
+        self.senders.entry(decision.device).or_default().decide(decision);
+    }
+}
+
 impl Sender {
     fn decide(&mut self, decision: &Decision) {
         self.highest = self.highest.max(decision.counter);
-        if decision.floor > self.floor {
-            self.floor = decision.floor;
-            self.decided = self.decided.split_off(&decision.floor);
+        self.floor = self.floor.max(decision.floor);
+        while let Some(oldest) = self.decided.first_entry()
+            && *oldest.key() < self.floor
+        {
+            oldest.remove();
         }
-        self.decided.insert(decision.counter, (decision.seq, decision.digest));
+        if decision.counter >= self.floor {
+            self.decided.insert(decision.counter, (decision.seq, decision.digest));
+        }
     }
 }
 

@@ -1,0 +1,1 @@
+//! A hub on a store that is nothing but a replayed state.
