@@ -1,0 +1,378 @@
+//! From a name to a conversation: rooms are joined, people are resolved, pinned and opened.
+//!
+//! What is said to a name waits in the outbox as text until its conversation is known. A name is a
+//! label in the relay's directory, so the account it meant at first contact is pinned: if it means
+//! another one later, nothing is sent before the person has said so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::{
+    ids::{AccountId, ConversationId},
+    message::{
+        refusal::Refusal,
+        request::{Join, OpenDirect, Resolve},
+        room::{AccountInfo, ConversationInfo, Kind, Standing},
+    },
+    time::{Timestamp, WallTime},
+};
+
+use super::{
+    Engine, Event, Notice, OutboxState,
+    asking::Purpose,
+    command::{Answer, CommandError, CommandId},
+};
+use crate::store::{
+    Change,
+    row::{Destination, Draft, LocalId, OutboxRow, Payload, Pin, Stage},
+};
+
+/// Names on their way to conversations.
+#[derive(Debug, Default)]
+pub(super) struct Contacts {
+    /// Whom names mean, as the relay said in this session and the pins agree.
+    resolved: BTreeMap<String, AccountId>,
+    /// Asked for and not answered.
+    asked: BTreeSet<Destination>,
+    /// Refused for now; asked again then.
+    again: BTreeMap<Destination, Timestamp>,
+    /// `Send` commands that are answered once it is known whom the name means.
+    replies: BTreeMap<LocalId, CommandId>,
+    /// Messages that wait for the person: whom the name meant, and means now.
+    held: BTreeMap<LocalId, (AccountId, AccountInfo)>,
+    /// `OpenDirect` commands by name.
+    opening: BTreeMap<String, Vec<CommandId>>,
+}
+
+impl Contacts {
+    pub(super) fn held(&self, local: LocalId) -> Option<&(AccountId, AccountInfo)> {
+        self.held.get(&local)
+    }
+
+    pub(super) fn forget(&mut self, local: LocalId) {
+        self.held.remove(&local);
+        self.replies.remove(&local);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.again.values().min().copied()
+    }
+}
+
+impl Engine {
+    pub(super) fn send_to_room(
+        &mut self,
+        now: Timestamp,
+        wall: WallTime,
+        id: CommandId,
+        name: String,
+        draft: Draft,
+    ) {
+        match self.joined_room(&name) {
+            Some(conversation) => self.queue(wall, id, conversation, &draft),
+            None => self.queue_unresolved(now, wall, id, Destination::Room(name), draft),
+        }
+    }
+
+    pub(super) fn send_to_person(
+        &mut self,
+        now: Timestamp,
+        wall: WallTime,
+        id: CommandId,
+        name: String,
+        draft: Draft,
+    ) {
+        // With a relay in reach it is asked first whom the name means now; without one, what is
+        // said goes to the account that it meant at first contact.
+        let account = match self.contacts.resolved.get(&name) {
+            Some(account) => Some(*account),
+            None if self.link.is_trying() => None,
+            None => self.roster.pin(&name),
+        };
+        match account.and_then(|account| self.direct_with(account)) {
+            Some(conversation) => self.queue(wall, id, conversation, &draft),
+            None => self.queue_unresolved(now, wall, id, Destination::Person(name), draft),
+        }
+    }
+
+    fn queue_unresolved(
+        &mut self,
+        now: Timestamp,
+        composed_at: WallTime,
+        id: CommandId,
+        to: Destination,
+        draft: Draft,
+    ) {
+        let local = self.outbox.take_local();
+        let payload = Payload::Unresolved { to: to.clone(), draft };
+        let row = OutboxRow { local, composed_at, payload, stage: Stage::Queued };
+        self.outbox.insert(row.clone());
+        self.keep(row);
+        self.emit_when_durable(Event::Outbox { local, state: OutboxState::Queued });
+        if self.link.is_trying() {
+            self.contacts.replies.insert(local, id);
+            self.resolve(now, to);
+        } else {
+            self.done_when_durable(id, Answer::Queued(local));
+        }
+    }
+
+    pub(super) fn open_direct(&mut self, now: Timestamp, id: CommandId, name: String) {
+        self.contacts.opening.entry(name.clone()).or_default().push(id);
+        self.resolve(now, Destination::Person(name));
+    }
+
+    /// Asks for everything that waits for a conversation.
+    pub(super) fn resolve_waiting(&mut self, now: Timestamp) {
+        let waiting: BTreeSet<Destination> = self
+            .outbox
+            .unresolved()
+            .into_iter()
+            .filter(|local| !self.contacts.held.contains_key(local))
+            .filter_map(|local| self.destination(local))
+            .chain(self.contacts.opening.keys().cloned().map(Destination::Person))
+            .collect();
+        for destination in waiting {
+            self.resolve(now, destination);
+        }
+    }
+
+    fn resolve(&mut self, now: Timestamp, destination: Destination) {
+        // Which rooms we are in is known only once the relay has named them.
+        if !self.is_listed() || self.contacts.again.contains_key(&destination) {
+            return;
+        }
+        if !self.contacts.asked.insert(destination.clone()) {
+            return;
+        }
+        match destination {
+            Destination::Room(name) => match self.joined_room(&name) {
+                Some(conversation) => {
+                    self.contacts.asked.remove(&Destination::Room(name));
+                    self.place_waiting(now, conversation);
+                }
+                None => {
+                    let request = Join { room: name.clone() };
+                    self.ask(request.into(), Purpose::JoinFor(name));
+                }
+            },
+            Destination::Person(name) => match self.contacts.resolved.get(&name) {
+                Some(account) => self.open_with(now, name, *account),
+                None => {
+                    let request = Resolve { name: name.clone() };
+                    self.ask(request.into(), Purpose::Resolve(name));
+                }
+            },
+        }
+    }
+
+    /// The relay says whom a name means.
+    pub(super) fn on_resolved(&mut self, now: Timestamp, name: String, person: AccountInfo) {
+        self.learn_person(&person);
+        let pinned = [self.roster.pin(&name), self.roster.pin(&person.name)];
+        let other = pinned.into_iter().flatten().find(|pinned| *pinned != person.account);
+        if let Some(pinned) = other {
+            self.contacts.asked.remove(&Destination::Person(name.clone()));
+            self.on_name_changed(name, pinned, person);
+            return;
+        }
+        self.pin(name.clone(), person.account);
+        self.pin(person.name, person.account);
+        self.contacts.resolved.insert(name.clone(), person.account);
+        self.open_with(now, name, person.account);
+    }
+
+    fn open_with(&mut self, now: Timestamp, name: String, account: AccountId) {
+        match self.direct_with(account) {
+            Some(conversation) => {
+                let info = self.conversations[&conversation].info.clone();
+                self.on_opened(now, name, info);
+            }
+            None => {
+                self.ask(OpenDirect { peer: account }.into(), Purpose::OpenFor(name));
+            }
+        }
+    }
+
+    /// The direct conversation with the person of this name is there.
+    pub(super) fn on_opened(&mut self, now: Timestamp, name: String, info: ConversationInfo) {
+        let id = info.id;
+        self.contacts.asked.remove(&Destination::Person(name.clone()));
+        self.learn_conversation(now, info.clone());
+        self.place_waiting(now, id);
+        for command in self.contacts.opening.remove(&name).unwrap_or_default() {
+            self.done_when_durable(command, Answer::Conversation(Box::new(info.clone())));
+        }
+    }
+
+    /// A room that somebody wants to speak in was joined, or is waiting for its moderators.
+    pub(super) fn on_joined_for(&mut self, now: Timestamp, name: String, info: ConversationInfo) {
+        self.contacts.asked.remove(&Destination::Room(name));
+        self.learn_conversation(now, info);
+    }
+
+    /// The relay does not give us the conversation.
+    pub(super) fn on_not_resolved(
+        &mut self,
+        now: Timestamp,
+        destination: Destination,
+        refusal: Refusal,
+    ) {
+        self.contacts.asked.remove(&destination);
+        if let Destination::Person(name) = &destination {
+            for command in self.contacts.opening.remove(name).unwrap_or_default() {
+                self.done(command, Err(CommandError::Refused(refusal.clone())));
+            }
+        }
+        if let Some(after) = refusal.retry_after() {
+            let at = now + after + self.link.jitter(after);
+            for local in self.waiting_for(&destination) {
+                if let Some(command) = self.contacts.replies.remove(&local) {
+                    self.done_when_durable(command, Answer::Queued(local));
+                }
+            }
+            self.contacts.again.insert(destination, at);
+            return;
+        }
+        for local in self.waiting_for(&destination) {
+            if let Some(command) = self.contacts.replies.remove(&local) {
+                // The person is still there and told at once: nothing stays behind.
+                self.drop_entry(local);
+                self.done(command, Err(CommandError::Refused(refusal.clone())));
+            } else if let Some(row) = self.outbox.decide(local, Stage::Failed(refusal.clone())) {
+                self.change(Change::Outbox(row));
+                let state = OutboxState::Failed(refusal.clone());
+                self.emit_when_durable(Event::Outbox { local, state });
+            }
+        }
+    }
+
+    fn on_name_changed(&mut self, name: String, pinned: AccountId, now: AccountInfo) {
+        let now = Box::new(now);
+        let error = CommandError::NameChanged { name: name.clone(), pinned, now: now.clone() };
+        for local in self.waiting_for(&Destination::Person(name.clone())) {
+            if let Some(command) = self.contacts.replies.remove(&local) {
+                self.drop_entry(local);
+                self.done(command, Err(error.clone()));
+            } else {
+                self.contacts.held.insert(local, (pinned, (*now).clone()));
+                let state = OutboxState::Held { pinned, now: now.clone() };
+                self.events.push_back(Event::Outbox { local, state });
+            }
+        }
+        for command in self.contacts.opening.remove(&name).unwrap_or_default() {
+            self.done(command, Err(error.clone()));
+        }
+        self.events.push_back(Event::Notice(Notice::NameChanged { name, pinned, now }));
+    }
+
+    /// The person says that the name means its new owner from now on.
+    pub(super) fn on_accept_name(
+        &mut self,
+        now: Timestamp,
+        id: CommandId,
+        name: String,
+        account: AccountId,
+    ) {
+        let spelled = self.roster.person(account).map(|person| person.name.clone());
+        self.pin(name.clone(), account);
+        if let Some(spelled) = spelled {
+            self.pin(spelled, account);
+        }
+        let destination = Destination::Person(name);
+        for local in self.waiting_for(&destination) {
+            self.contacts.held.remove(&local);
+        }
+        if !self.waiting_for(&destination).is_empty() {
+            self.resolve(now, destination);
+        }
+        self.done_when_durable(id, Answer::Done);
+    }
+
+    /// Gives what waits for this conversation its numbers and bytes, in the order it was said.
+    pub(super) fn place_waiting(&mut self, now: Timestamp, id: ConversationId) {
+        let _ = now;
+        for local in self.outbox.unresolved() {
+            let Some(entry) = self.outbox.get(local) else { continue };
+            let Payload::Unresolved { to, draft } = &entry.row.payload else { continue };
+            if self.contacts.held.contains_key(&local) || !self.leads_to(to, id) {
+                continue;
+            }
+            let (draft, composed_at) = (draft.clone(), entry.row.composed_at);
+            let encoded = self.encode(id, &draft, composed_at);
+            if let Some(row) = self.outbox.resolve(local, encoded) {
+                self.keep(row);
+            }
+            if let Some(command) = self.contacts.replies.remove(&local) {
+                self.done_when_durable(command, Answer::Queued(local));
+            }
+        }
+    }
+
+    fn leads_to(&self, destination: &Destination, id: ConversationId) -> bool {
+        match destination {
+            Destination::Room(name) => self.joined_room(name) == Some(id),
+            Destination::Person(name) => {
+                let account = self.contacts.resolved.get(name);
+                account.and_then(|account| self.direct_with(*account)) == Some(id)
+            }
+        }
+    }
+
+    pub(super) fn retry_contacts(&mut self, now: Timestamp) {
+        let before = self.contacts.again.len();
+        self.contacts.again.retain(|_, at| *at > now);
+        if self.contacts.again.len() < before {
+            self.resolve_waiting(now);
+        }
+    }
+
+    /// The session is over: whoever waits for a name is told that the message waits, durably.
+    pub(super) fn release_contacts(&mut self) {
+        self.contacts.resolved.clear();
+        self.contacts.asked.clear();
+        self.contacts.again.clear();
+        for (local, command) in std::mem::take(&mut self.contacts.replies) {
+            self.done_when_durable(command, Answer::Queued(local));
+        }
+        for command in std::mem::take(&mut self.contacts.opening).into_values().flatten() {
+            self.done(command, Err(CommandError::Disconnected));
+        }
+    }
+
+    fn pin(&mut self, name: String, account: AccountId) {
+        if self.roster.pin(&name) != Some(account) {
+            let pin = Pin { name, account };
+            self.roster.set_pin(pin.clone());
+            self.change(Change::Pin(pin));
+        }
+    }
+
+    fn joined_room(&self, name: &str) -> Option<ConversationId> {
+        let mut rooms = self.conversations.values().map(|conversation| &conversation.info);
+        let joined = |info: &&ConversationInfo| {
+            info.kind != Kind::DIRECT && info.standing == Standing::JOINED && info.name == name
+        };
+        rooms.find(joined).map(|info| info.id)
+    }
+
+    fn direct_with(&self, account: AccountId) -> Option<ConversationId> {
+        let mut directs = self.conversations.values().filter(|c| c.is_readable());
+        let with = |info: &ConversationInfo| {
+            info.kind == Kind::DIRECT
+                && info.peer.as_ref().is_some_and(|peer| peer.account == account)
+        };
+        directs.find(|conversation| with(&conversation.info)).map(|conversation| conversation.id())
+    }
+
+    fn destination(&self, local: LocalId) -> Option<Destination> {
+        match &self.outbox.get(local)?.row.payload {
+            Payload::Unresolved { to, .. } => Some(to.clone()),
+            Payload::Encoded(_) => None,
+        }
+    }
+
+    fn waiting_for(&self, destination: &Destination) -> Vec<LocalId> {
+        let unresolved = self.outbox.unresolved().into_iter();
+        unresolved.filter(|local| self.destination(*local).as_ref() == Some(destination)).collect()
+    }
+}
