@@ -4,12 +4,18 @@
 //!   process    the relay as a child process        client     speaks the protocol, keeps nothing
 //!   usage      processor time and memory           identity   a device with fresh keys
 //!   proxy      keeps an address, cuts connections   strace     order of system calls, power cuts
+//!   pty        a program in a terminal              screen     what a person sees there
+//!   loopback   a network of its own                 keys       what a person types
 //! ```
 
 pub mod chat;
 pub mod client;
 pub mod identity;
+pub mod keys;
+pub mod loopback;
 pub mod process;
 pub mod proxy;
+pub mod pty;
+pub mod screen;
 pub mod strace;
 pub mod usage;
