@@ -159,12 +159,15 @@ impl Body {
                 let (emoji, set) = decode(rest)?;
                 Ok(Self::Reaction(bounded(emoji, REACTION_BYTES_MAX)?, set))
             }
-            NOTICE => decode(rest).and_then(Self::notice),
+            NOTICE => Self::notice(decode(rest)?, rest),
             later => Ok(Self::Unknown(later, rest.to_vec())),
         }
     }
 
-    fn notice(notice: Notice) -> Result<Self, DecodeError> {
+    fn notice(notice: Notice, bytes: &[u8]) -> Result<Self, DecodeError> {
+        if notice.ext.unknown_critical().is_some() {
+            return Ok(Self::Unknown(NOTICE, bytes.to_vec()));
+        }
         if let Change::Topic(topic) = &notice.change
             && topic.len() > TOPIC_BYTES_MAX
         {
