@@ -1,0 +1,104 @@
+//! What a key can mean. The table in [`keymap`](super::keymap) says which key means what.
+
+/// Something a person does with one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send what is written, or do the command that is written.
+    Submit,
+    /// Change what is written.
+    Edit(Edit),
+    /// Move the timeline.
+    Scroll(Motion),
+    /// Go to another conversation.
+    Go(Go),
+    /// Select an older or a newer message.
+    Select(Step),
+    /// Leave whatever is open, or deselect.
+    Close,
+    /// Show the keys and commands.
+    Help,
+    /// Clear the line; with nothing to clear, ask to leave; asked, leave.
+    Interrupt,
+    /// Delete forward; with nothing written, as [`Self::Interrupt`].
+    DeleteOrLeave,
+    /// Paint everything anew.
+    Redraw,
+    /// Stop as a job of the shell.
+    Suspend,
+}
+
+/// A change of what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Begin a new line.
+    Newline,
+    /// Delete the character before the cursor.
+    DeleteBack,
+    /// Delete the character under the cursor.
+    DeleteForward,
+    /// Delete the word before the cursor.
+    DeleteWordBack,
+    /// Delete the word after the cursor.
+    DeleteWordForward,
+    /// Delete to the line's beginning.
+    DeleteToStart,
+    /// Delete to the line's end.
+    DeleteToEnd,
+    /// Insert what was deleted last.
+    Yank,
+    /// Take the last change back.
+    Undo,
+    /// Do it again.
+    Redo,
+    /// To the line's beginning.
+    Start,
+    /// To the line's end.
+    End,
+    /// One character back.
+    Left,
+    /// One character forward.
+    Right,
+    /// One word back.
+    WordLeft,
+    /// One word forward.
+    WordRight,
+    /// One line up; from the first line, to what was sent before.
+    Up,
+    /// One line down; from the last line, to what was sent after.
+    Down,
+}
+
+/// A way to move the timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Motion {
+    /// A screen up.
+    PageUp,
+    /// A screen down.
+    PageDown,
+    /// To the oldest message that is loaded.
+    Oldest,
+    /// To the newest message.
+    Live,
+}
+
+/// A way to another conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// The next in the list.
+    Next,
+    /// The previous in the list.
+    Previous,
+    /// The next with something unread.
+    NextUnread,
+    /// The one at this place in the list, from 1.
+    Number(u8),
+}
+
+/// A direction on the timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Towards older messages.
+    Older,
+    /// Towards newer messages.
+    Newer,
+}

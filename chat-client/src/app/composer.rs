@@ -1,0 +1,233 @@
+//! The box in which a message is written: many lines, undo, what was sent before, drafts.
+
+use protocol::limits::BODY_BYTES_MAX;
+use ratatui::style::Style;
+use ratatui_textarea::{CursorMove, TextArea, WrapMode};
+
+use super::action::Edit;
+
+/// Most text the box takes. Twice a message's limit: one that is a little too long can be cut
+/// down here, a pasted log file does not end up in a widget that lays out every line.
+pub const COMPOSER_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
+
+/// Most sent lines that [`Composer::edit`] with [`Edit::Up`] brings back.
+const SENT_MAX: usize = 100;
+
+/// Room in a body for what is not words.
+const BODY_OVERHEAD_BYTES: usize = 64;
+
+/// What is being written.
+#[derive(Clone, Debug)]
+pub struct Composer {
+    area: TextArea<'static>,
+    /// What was sent from here, oldest first.
+    sent: Vec<String>,
+    /// Which of `sent` is in the box, and what was there before it.
+    recalled: Option<(usize, String)>,
+}
+
+impl Default for Composer {
+    fn default() -> Self {
+        Self { area: area(""), sent: Vec::new(), recalled: None }
+    }
+}
+
+/// Why a text cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ComposeError {
+    /// Larger than the box.
+    #[error("{0} bytes do not fit: a message takes {max}", max = BODY_BYTES_MAX)]
+    TooLarge(usize),
+}
+
+impl Composer {
+    /// The widget, for the view.
+    pub const fn area(&self) -> &TextArea<'static> {
+        &self.area
+    }
+
+    /// What is written.
+    pub fn text(&self) -> String {
+        self.area.lines().join("\n")
+    }
+
+    /// True if nothing is written.
+    pub fn is_empty(&self) -> bool {
+        self.area.is_empty()
+    }
+
+    /// Writes one character.
+    pub fn write(&mut self, character: char) {
+        self.area.insert_char(character);
+    }
+
+    /// Puts a pasted text in, whatever it contains; it is never sent by itself.
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit; nothing is changed then.
+    pub fn paste(&mut self, pasted: &str) -> Result<(), ComposeError> {
+        let bytes = self.text().len() + pasted.len();
+        if bytes > COMPOSER_BYTES_MAX {
+            return Err(ComposeError::TooLarge(bytes));
+        }
+        self.area.insert_str(without_controls(pasted));
+        Ok(())
+    }
+
+    /// Replaces what is written.
+    pub fn replace(&mut self, text: &str) {
+        self.area = area(&without_controls(text));
+        self.area.move_cursor(CursorMove::Bottom);
+        self.area.move_cursor(CursorMove::End);
+        self.recalled = None;
+    }
+
+    /// Empties the box and remembers its text, as it is sent.
+    pub fn take(&mut self) -> String {
+        let text = self.text();
+        if self.sent.last() != Some(&text) {
+            self.sent.push(text.clone());
+        }
+        if self.sent.len() > SENT_MAX {
+            self.sent.remove(0);
+        }
+        self.area = area("");
+        self.recalled = None;
+        text
+    }
+
+    /// Checks that a message of this text can be sent.
+    ///
+    /// # Errors
+    ///
+    /// If it is larger than a message may be.
+    pub const fn check_size(text: &str) -> Result<(), ComposeError> {
+        if text.len() + BODY_OVERHEAD_BYTES > BODY_BYTES_MAX {
+            return Err(ComposeError::TooLarge(text.len()));
+        }
+        Ok(())
+    }
+
+    /// Does one change.
+    pub fn edit(&mut self, edit: Edit) {
+        let area = &mut self.area;
+        match edit {
+            Edit::Newline => area.insert_newline(),
+            Edit::DeleteBack => _ = area.delete_char(),
+            Edit::DeleteForward => _ = area.delete_next_char(),
+            Edit::DeleteWordBack => _ = area.delete_word(),
+            Edit::DeleteWordForward => _ = area.delete_next_word(),
+            Edit::DeleteToStart => _ = area.delete_line_by_head(),
+            Edit::DeleteToEnd => _ = area.delete_line_by_end(),
+            Edit::Yank => _ = area.paste(),
+            Edit::Undo => _ = area.undo(),
+            Edit::Redo => _ = area.redo(),
+            Edit::Start => area.move_cursor(CursorMove::Head),
+            Edit::End => area.move_cursor(CursorMove::End),
+            Edit::Left => area.move_cursor(CursorMove::Back),
+            Edit::Right => area.move_cursor(CursorMove::Forward),
+            Edit::WordLeft => area.move_cursor(CursorMove::WordBack),
+            Edit::WordRight => area.move_cursor(CursorMove::WordForward),
+            Edit::Up => self.up(),
+            Edit::Down => self.down(),
+        }
+    }
+
+    fn up(&mut self) {
+        let row = self.area.screen_cursor().row;
+        self.area.move_cursor(CursorMove::Up);
+        if row > 0 {
+            return;
+        }
+        let older = match &self.recalled {
+            Some((index, _)) => index.checked_sub(1),
+            None => self.sent.len().checked_sub(1),
+        };
+        if let Some(index) = older {
+            let written = self.recalled.take().map_or_else(|| self.text(), |(_, written)| written);
+            let text = self.sent[index].clone();
+            self.replace(&text);
+            self.recalled = Some((index, written));
+        }
+    }
+
+    fn down(&mut self) {
+        let cursor = self.area.cursor();
+        self.area.move_cursor(CursorMove::Down);
+        if self.area.cursor() != cursor {
+            return;
+        }
+        if let Some((index, written)) = self.recalled.take() {
+            match self.sent.get(index + 1).cloned() {
+                Some(text) => {
+                    self.replace(&text);
+                    self.recalled = Some((index + 1, written));
+                }
+                None => self.replace(&written),
+            }
+        }
+    }
+}
+
+fn area(text: &str) -> TextArea<'static> {
+    let mut area = TextArea::new(text.split('\n').map(str::to_owned).collect());
+    area.set_wrap_mode(WrapMode::WordOrGlyph);
+    // The view places the terminal's own cursor: input methods and screen readers follow it.
+    area.set_cursor_style(Style::default());
+    area.set_cursor_line_style(Style::default());
+    area
+}
+
+/// A paste can carry escape sequences for whoever shows it: they are left out here, line ends
+/// become one kind.
+fn without_controls(text: &str) -> String {
+    text.replace("\r\n", "\n")
+        .replace('\r', "\n")
+        .chars()
+        .filter(|character| *character == '\n' || *character == '\t' || !character.is_control())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_comes_back_and_the_draft_after_it() {
+        let mut composer = Composer::default();
+        for sent in ["one", "two"] {
+            composer.replace(sent);
+            composer.take();
+        }
+        composer.replace("draft");
+        let mut seen = Vec::new();
+        for edit in [Edit::Up, Edit::Up, Edit::Up, Edit::Down, Edit::Down] {
+            composer.edit(edit);
+            seen.push(composer.text());
+        }
+        assert_eq!(seen, ["two", "one", "one", "two", "draft"]);
+    }
+
+    #[test]
+    fn a_paste_keeps_its_lines_and_loses_its_escapes() {
+        let mut composer = Composer::default();
+        composer.paste("a\r\nb\x1b[2Jc\td").expect("fits");
+        assert_eq!(composer.text(), "a\nb[2Jc\td");
+    }
+
+    #[test]
+    fn a_paste_at_the_limit_fits_and_one_above_changes_nothing() {
+        let mut composer = Composer::default();
+        composer.paste(&"x".repeat(COMPOSER_BYTES_MAX)).expect("fits");
+        assert_eq!(composer.paste("y"), Err(ComposeError::TooLarge(COMPOSER_BYTES_MAX + 1)));
+        assert_eq!(composer.text().len(), COMPOSER_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_message_at_the_limit_can_be_sent_and_one_above_cannot() {
+        let largest = BODY_BYTES_MAX - BODY_OVERHEAD_BYTES;
+        assert_eq!(Composer::check_size(&"x".repeat(largest)), Ok(()));
+        assert!(Composer::check_size(&"x".repeat(largest + 1)).is_err());
+    }
+}

@@ -1,0 +1,285 @@
+//! One conversation as the screen knows it: what the list says about it, its timeline, what waits
+//! in the outbox, what is being written.
+
+use std::collections::BTreeMap;
+
+use protocol::{
+    ids::{AccountId, ConversationId, MessageId, Seq},
+    time::WallTime,
+};
+
+use super::{
+    composer::Composer,
+    effect::Saying,
+    timeline::{Entry, Scroll, Timeline},
+};
+
+/// How long a person counts as writing after the last sign of it.
+pub const TYPING_MILLIS: u64 = 6_000;
+
+/// What the conversation list says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Which.
+    pub id: ConversationId,
+    /// What sort.
+    pub sort: Sort,
+    /// The room's or the person's name, without `#` or `@`.
+    pub name: String,
+    /// The topic; empty if none.
+    pub topic: String,
+    /// How this account stands to it.
+    pub standing: Standing,
+    /// Records above the read marker.
+    pub unread: u64,
+    /// Newest record at the relay.
+    pub head: Seq,
+    /// Read up to here, on any device.
+    pub read: Seq,
+    /// How many members, this account among them.
+    pub members: u32,
+    /// Who can read it besides its members.
+    pub privacy: Privacy,
+}
+
+impl Summary {
+    /// The name with the mark of its sort.
+    pub fn title(&self) -> String {
+        match self.sort {
+            Sort::Room => format!("#{}", self.name),
+            Sort::Direct => format!("@{}", self.name),
+        }
+    }
+}
+
+/// What sort of conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sort {
+    /// One with a name.
+    Room,
+    /// One of two people.
+    Direct,
+}
+
+/// How this account stands to a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A member.
+    Joined,
+    /// Asked in, or a stranger's first message waits; not answered yet.
+    Invited,
+    /// Has asked to be admitted.
+    Requested,
+    /// Not a member.
+    Outside,
+}
+
+/// Who can read a conversation besides its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privacy {
+    /// Whoever runs the relay.
+    RelayCanRead,
+    /// Nobody.
+    Sealed,
+}
+
+/// An own message that is not in the history yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Its name on this device.
+    pub local: u64,
+    /// Where it goes; `None` while the relay has not said which conversation that is.
+    pub conversation: Option<ConversationId>,
+    /// What its record will be called, once it has a number.
+    pub id: Option<MessageId>,
+    /// When it was composed.
+    pub composed_at: WallTime,
+    /// What it says.
+    pub saying: Saying,
+    /// How far it has got.
+    pub state: PendingState,
+}
+
+impl Pending {
+    /// True while the relay has not decided.
+    pub const fn is_waiting(&self) -> bool {
+        match self.state {
+            PendingState::Queued | PendingState::Slowed(..) | PendingState::Held(_) => true,
+            PendingState::Sent(_) | PendingState::Failed(_) => false,
+        }
+    }
+}
+
+/// How far an own message has got with the relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PendingState {
+    /// Durable here; not known to be durable on the relay.
+    Queued,
+    /// The relay asked to wait until then; it goes on by itself.
+    Slowed(WallTime, String),
+    /// Durable on the relay, in this place.
+    Sent(Seq),
+    /// A person has to decide first, and why.
+    Held(String),
+    /// Definitely and finally refused, and why.
+    Failed(String),
+}
+
+/// How far the others have got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// Some members, one by one: received up to, read up to.
+    Members(Vec<(AccountId, Seq, Seq)>),
+    /// In a large conversation: of this own message so many.
+    Count {
+        /// The newest own message.
+        seq: Seq,
+        /// How many have it.
+        received: u32,
+        /// How many have read it.
+        read: u32,
+        /// Of how many.
+        of: u32,
+    },
+}
+
+/// How many of the others have a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// How many have it.
+    pub received: u32,
+    /// How many have read it.
+    pub read: u32,
+    /// Of how many; 0 if not known.
+    pub of: u32,
+}
+
+/// A conversation.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    /// What the list says.
+    pub summary: Summary,
+    /// Its records.
+    pub timeline: Timeline,
+    /// What is being written.
+    pub composer: Composer,
+    /// Where the screen stands.
+    pub scroll: Scroll,
+    /// Rows that the person wants to move, up if negative; the next draw settles it.
+    pub scroll_wish: i32,
+    /// The message that `/reply`, `/edit`, `/delete` and `/react` mean.
+    pub selected: Option<Seq>,
+    /// The first record that was unread when the conversation was opened.
+    pub unread_from: Option<Seq>,
+    /// A page was asked for and has not come.
+    pub is_loading: bool,
+    /// Who is writing, and until when that counts.
+    typing: BTreeMap<String, WallTime>,
+    members: BTreeMap<AccountId, (Seq, Seq)>,
+    count: Option<(Seq, Delivery)>,
+    reported_read: Seq,
+}
+
+impl Conversation {
+    /// A conversation of which nothing is loaded yet.
+    pub fn new(summary: Summary) -> Self {
+        Self {
+            reported_read: summary.read,
+            summary,
+            timeline: Timeline::default(),
+            composer: Composer::default(),
+            scroll: Scroll::Live,
+            scroll_wish: 0,
+            selected: None,
+            unread_from: None,
+            is_loading: false,
+            typing: BTreeMap::new(),
+            members: BTreeMap::new(),
+            count: None,
+        }
+    }
+
+    /// Takes what the relay says now.
+    pub fn update(&mut self, summary: Summary) {
+        self.reported_read = self.reported_read.max(summary.read);
+        self.summary = summary;
+    }
+
+    /// Marks where unread begins, when the person comes to this conversation.
+    pub fn open(&mut self) {
+        self.unread_from = (self.summary.unread > 0 && self.summary.read < self.summary.head)
+            .then(|| self.summary.read.next());
+    }
+
+    /// The person has seen this record; `Some` if that is news for the relay.
+    pub fn see(&mut self, seq: Seq) -> Option<Seq> {
+        if seq <= self.reported_read {
+            return None;
+        }
+        self.reported_read = seq;
+        self.summary.read = self.summary.read.max(seq);
+        self.summary.unread = self.summary.head.0.saturating_sub(seq.0).min(self.summary.unread);
+        Some(seq)
+    }
+
+    /// Notes how far others have got. Progress only rises.
+    pub fn note_progress(&mut self, reached: Reached) {
+        match reached {
+            Reached::Members(members) => {
+                for (account, received, read) in members {
+                    let known = self.members.entry(account).or_default();
+                    *known = (known.0.max(received), known.1.max(read));
+                }
+            }
+            Reached::Count { seq, received, read, of } => {
+                self.count = Some((seq, Delivery { received, read, of }));
+            }
+        }
+    }
+
+    /// How many of the others have this record.
+    pub fn delivery(&self, seq: Seq) -> Delivery {
+        if let Some((counted, delivery)) = self.count
+            && seq <= counted
+        {
+            return delivery;
+        }
+        let at_least = |up_to: fn(&(Seq, Seq)) -> Seq| {
+            let count = self.members.values().filter(|reached| up_to(reached) >= seq).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        Delivery {
+            received: at_least(|reached| reached.0.max(reached.1)),
+            read: at_least(|reached| reached.1),
+            of: self.summary.members.saturating_sub(1),
+        }
+    }
+
+    /// Notes that somebody is writing.
+    pub fn note_typing(&mut self, name: String, now: WallTime) {
+        self.typing.insert(name, WallTime::from_millis(now.as_millis() + TYPING_MILLIS));
+    }
+
+    /// Who is writing now.
+    pub fn typing(&self, now: WallTime) -> impl Iterator<Item = &str> {
+        self.typing.iter().filter(move |(_, until)| **until > now).map(|(name, _)| name.as_str())
+    }
+
+    /// Forgets who stopped writing; `true` if somebody did.
+    pub fn expire_typing(&mut self, now: WallTime) -> bool {
+        let before = self.typing.len();
+        self.typing.retain(|_, until| *until > now);
+        self.typing.len() != before
+    }
+
+    /// The message that a command without a number means: the selected one, or `otherwise`.
+    pub fn chosen<'a>(
+        &'a self,
+        otherwise: impl FnOnce(&'a Timeline) -> Option<&'a Entry>,
+    ) -> Option<&'a Entry> {
+        match self.selected {
+            Some(seq) => self.timeline.entry(seq),
+            None => otherwise(&self.timeline),
+        }
+    }
+}

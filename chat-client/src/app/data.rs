@@ -1,0 +1,192 @@
+//! What the node's news do to the model.
+
+use protocol::ids::ConversationId;
+
+use super::{
+    App, Mood, Overlay, Toast,
+    conversation::{Conversation, Pending, PendingState, Sort, Summary},
+    effect::Effect,
+    event::{Answer, Data, Focus, Page, Place},
+    link::LinkState,
+    timeline::Entry,
+    update::show,
+};
+
+/// Takes one piece of news.
+pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
+    if app.link.state == LinkState::Live {
+        app.heard = Some(app.now);
+    }
+    match data {
+        Data::Conversations(summaries) => {
+            app.conversations.retain(|id, _| summaries.iter().any(|summary| summary.id == *id));
+            let effects = summaries.into_iter().flat_map(|s| on_summary(app, s)).collect();
+            leave_gone(app, effects)
+        }
+        Data::Conversation(summary) => on_summary(app, *summary),
+        Data::Gone(id, why) => on_gone(app, id, why),
+        Data::Draft(id, draft) => {
+            if let Some(conversation) = app.conversations.get_mut(&id)
+                && conversation.composer.is_empty()
+            {
+                conversation.composer.replace(&draft);
+            }
+            Vec::new()
+        }
+        Data::Page(page) => on_page(app, page),
+        Data::Appended(id, entries) => on_appended(app, id, entries),
+        Data::Pending(pending) => on_pending(app, pending),
+        Data::PendingGone(local) => {
+            app.outbox.remove(&local);
+            Vec::new()
+        }
+        Data::Progress(id, reached) => {
+            if let Some(conversation) = app.conversations.get_mut(&id) {
+                conversation.note_progress(reached);
+            }
+            Vec::new()
+        }
+        Data::Typing(id, name) => {
+            let now = app.now;
+            if let Some(conversation) = app.conversations.get_mut(&id) {
+                conversation.expire_typing(now);
+                conversation.note_typing(name, now);
+            }
+            Vec::new()
+        }
+        Data::Link(link) => {
+            app.link = link;
+            Vec::new()
+        }
+        Data::Told(text) => {
+            app.complain(text);
+            Vec::new()
+        }
+        Data::Answered(answer) => on_answer(app, answer),
+    }
+}
+
+fn on_summary(app: &mut App, summary: Summary) -> Vec<Effect> {
+    let id = summary.id;
+    let is_new = !app.conversations.contains_key(&id);
+    let entry = app.conversations.entry(id);
+    let unread_before = match &entry {
+        std::collections::btree_map::Entry::Occupied(known) => known.get().summary.unread,
+        std::collections::btree_map::Entry::Vacant(_) => summary.unread,
+    };
+    let wants_attention = summary.sort == Sort::Direct && summary.unread > unread_before;
+    entry.or_insert_with(|| Conversation::new(summary.clone())).update(summary);
+    let is_wanted = app.wanted == Some(id) || (is_new && app.current.is_none());
+    let mut effects = Vec::new();
+    if is_wanted {
+        app.wanted = None;
+        effects = show(app, id);
+    }
+    if wants_attention && app.focus == Focus::Lost {
+        effects.push(Effect::Bell);
+    }
+    effects
+}
+
+fn on_gone(app: &mut App, id: ConversationId, why: Option<String>) -> Vec<Effect> {
+    let Some(gone) = app.conversations.remove(&id) else { return Vec::new() };
+    if let Some(why) = why {
+        app.complain(format!("{} is closed to you: {why}", gone.summary.title()));
+    }
+    leave_gone(app, Vec::new())
+}
+
+/// If the conversation on the screen is gone, shows the first there is.
+fn leave_gone(app: &mut App, mut effects: Vec<Effect>) -> Vec<Effect> {
+    if app.current().is_none() {
+        app.current = None;
+        let toast = app.toast.take();
+        if let Some(first) = app.listed().first().map(|conversation| conversation.summary.id) {
+            effects.extend(show(app, first));
+        }
+        app.toast = toast;
+    }
+    effects
+}
+
+fn on_page(app: &mut App, page: Page) -> Vec<Effect> {
+    let Some(conversation) = app.conversations.get_mut(&page.conversation) else {
+        return Vec::new();
+    };
+    conversation.is_loading = false;
+    let timeline = &mut conversation.timeline;
+    match page.place {
+        Place::Newest => timeline.restart(page.entries, page.is_oldest),
+        Place::Before(_) if page.entries.is_empty() => timeline.reaches_oldest = page.is_oldest,
+        Place::Before(_) => timeline.prepend(page.entries, page.is_oldest),
+        Place::After(_) => {
+            timeline.reaches_newest = page.entries.is_empty();
+            timeline.extend(page.entries);
+        }
+    }
+    for amend in &page.amends {
+        timeline.note_amend(amend);
+    }
+    drop_arrived(app, page.conversation);
+    Vec::new()
+}
+
+fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Effect> {
+    let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
+    // Away from the end, the window has no place for them: they are read when it gets there.
+    if conversation.timeline.reaches_newest {
+        conversation.timeline.extend(entries);
+    }
+    drop_arrived(app, id);
+    Vec::new()
+}
+
+fn on_pending(app: &mut App, pending: Pending) -> Vec<Effect> {
+    let conversation = pending.conversation;
+    app.outbox.insert(pending.local, pending);
+    if let Some(id) = conversation {
+        drop_arrived(app, id);
+    }
+    Vec::new()
+}
+
+/// Own messages whose records are in the history are no longer on their way.
+fn drop_arrived(app: &mut App, id: ConversationId) {
+    let Some(conversation) = app.conversations.get(&id) else { return };
+    let timeline = &conversation.timeline;
+    app.outbox.retain(|_, pending| {
+        let is_stored = |pending: &Pending| match pending.state {
+            PendingState::Sent(seq) => Some(seq) <= timeline.newest(),
+            // The record can be read before the word that it is sent.
+            PendingState::Queued | PendingState::Slowed(..) => {
+                let newest = timeline.entries().iter().rev().take(ARRIVED_SEARCH_MAX);
+                pending.id.is_some() && newest.into_iter().any(|entry| entry.id == pending.id)
+            }
+            PendingState::Held(_) | PendingState::Failed(_) => false,
+        };
+        pending.conversation != Some(id) || !is_stored(pending)
+    });
+}
+
+/// How far back an own record can be that just arrived: it is among the newest.
+const ARRIVED_SEARCH_MAX: usize = 100;
+
+fn on_answer(app: &mut App, answer: Result<Answer, String>) -> Vec<Effect> {
+    match answer {
+        Ok(Answer::Done(text)) => {
+            if !text.is_empty() {
+                app.say(text);
+            }
+            Vec::new()
+        }
+        Ok(Answer::Open(id)) => show(app, id),
+        Ok(Answer::List(title, lines)) => {
+            app.overlay = Some(Overlay::List { title, lines, from: 0 });
+            Vec::new()
+        }
+        Err(why) => {
+            app.toast = Some(Toast { text: why, mood: Mood::Error });
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What happens to the terminal client: keys, time, and what the node has to say. All of it plain
+//! values, so that a test can write them.
+
+use crossterm::event::{KeyEvent, MouseEvent};
+use protocol::{
+    ids::{ConversationId, Seq},
+    time::WallTime,
+};
+
+use super::{
+    conversation::{Pending, Reached, Summary},
+    first_run::Setup,
+    link::Link,
+    timeline::{Entry, ItemKey, Scroll},
+};
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A key went down.
+    Key(KeyEvent),
+    /// A mouse button or the wheel.
+    Mouse(MouseEvent),
+    /// A bracketed paste: text that nobody typed.
+    Paste(String),
+    /// The terminal window has another size; the next draw finds it by itself.
+    Resized,
+    /// The terminal window is, or is no longer, in front.
+    Focus(Focus),
+    /// It is now this late.
+    Clock(WallTime),
+    /// The view drew this.
+    Drawn(Drawn),
+    /// From the node.
+    Data(Data),
+    /// From the set-up before there is a node.
+    Setup(Setup),
+}
+
+/// Whether the person can see the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// The window is in front, as far as is known.
+    Gained,
+    /// Another one is.
+    Lost,
+}
+
+/// What of the timeline came to be on the screen. The model keeps it, so that scrolling by pages
+/// needs no knowledge of line breaks, and resizing keeps the reading position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// Rows of the timeline pane.
+    pub rows: u16,
+    /// Where the view really stands, after all wishes were met or clamped.
+    pub scroll: Scroll,
+    /// The oldest item on the screen.
+    pub top: Option<ItemKey>,
+    /// The newest record that is wholly on the screen.
+    pub seen: Option<Seq>,
+    /// The oldest loaded item is on the screen.
+    pub reaches_oldest: bool,
+    /// The newest loaded item is on the screen.
+    pub reaches_newest: bool,
+}
+
+/// What the node says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// All conversations there are.
+    Conversations(Vec<Summary>),
+    /// One of them is new or changed.
+    Conversation(Box<Summary>),
+    /// One of them is no longer ours.
+    Gone(ConversationId, Option<String>),
+    /// What was being written there, from an earlier run.
+    Draft(ConversationId, String),
+    /// A page of history that was asked for, or that fills the first screen.
+    Page(Page),
+    /// New records at the end of a conversation.
+    Appended(ConversationId, Vec<Entry>),
+    /// An own message that is not in the history yet is new, or stands differently.
+    Pending(Pending),
+    /// One was taken back, or dismissed.
+    PendingGone(u64),
+    /// How far the others have got.
+    Progress(ConversationId, Reached),
+    /// Somebody is writing.
+    Typing(ConversationId, String),
+    /// The connection, the account, the relay.
+    Link(Link),
+    /// Something a person must be told, wherever they are.
+    Told(String),
+    /// What came of an [`Ask`](super::effect::Ask).
+    Answered(Result<Answer, String>),
+}
+
+/// A page of history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// Of which conversation.
+    pub conversation: ConversationId,
+    /// Where it belongs.
+    pub place: Place,
+    /// Oldest first, without gaps.
+    pub entries: Vec<Entry>,
+    /// Edits, reactions and deletions outside the page that act on its records.
+    pub amends: Vec<Entry>,
+    /// Nothing older can be had.
+    pub is_oldest: bool,
+}
+
+/// Which page of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The newest one.
+    Newest,
+    /// The one just below this record.
+    Before(Seq),
+    /// The one just above this record.
+    After(Seq),
+}
+
+/// What a question brought, to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done, and this is worth saying; empty if the change shows by itself.
+    Done(String),
+    /// The person is to be taken there.
+    Open(ConversationId),
+    /// A list: its title and lines.
+    List(String, Vec<String>),
+}

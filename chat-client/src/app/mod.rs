@@ -1,0 +1,218 @@
+//! The model of the full-screen client: model, update, view.
+//!
+//! ```text
+//!   keys, clock, node ──▶ Event ──▶ update(&mut App, Event) ──▶ Vec<Effect> ──▶ node, terminal
+//!                           ▲               │
+//!                         Drawn ◀── ui::view(&App, frame)
+//! ```
+//!
+//! Everything here but [`run`] is pure: the time is a field, the node is a source of [`event::Data`]
+//! and a sink of [`effect::Effect`]s. To add a key: [`keymap`]; a command: [`slash`]; something from
+//! the relay: [`event::Data`] and `data.rs`.
+
+pub mod action;
+pub mod composer;
+pub mod conversation;
+mod data;
+pub mod effect;
+pub mod event;
+pub mod first_run;
+pub mod keymap;
+pub mod link;
+pub mod slash;
+pub mod timeline;
+pub mod update;
+mod verb;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use protocol::{ids::ConversationId, time::WallTime};
+
+use self::{
+    conversation::{Conversation, Pending, Sort},
+    event::Focus,
+    first_run::FirstRun,
+    link::{Link, LinkState},
+};
+
+pub use self::update::update;
+
+/// Everything the screen shows.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The person's clock, as of the last [`event::Event::Clock`].
+    pub now: WallTime,
+    /// Where the person is, for hours and days.
+    pub zone: TimeZone,
+    /// How colourful the screen may be.
+    pub colour: Colour,
+    /// Whether the window is in front.
+    pub focus: Focus,
+    /// The connection, the relay and the own account.
+    pub link: Link,
+    /// When anything last came from the relay.
+    pub heard: Option<WallTime>,
+    /// The first run, while it lasts.
+    pub first_run: Option<FirstRun>,
+    /// What lies over the conversation, if anything.
+    pub overlay: Option<Overlay>,
+    /// Something to be said once, until the next key that matters.
+    pub toast: Option<Toast>,
+    /// The next [`action::Action::Interrupt`] leaves.
+    pub is_leaving: bool,
+    conversations: BTreeMap<ConversationId, Conversation>,
+    /// Rows of the timeline, as last drawn.
+    rows: u16,
+    outbox: BTreeMap<u64, Pending>,
+    current: Option<ConversationId>,
+    /// Where to go as soon as it is known: what the person asked to join or open.
+    wanted: Option<ConversationId>,
+}
+
+/// How colourful the screen may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// Not at all (`NO_COLOR`): bold, dim and reversed only.
+    None,
+    /// The terminal's own sixteen, so that its palette decides on dark or light.
+    Sixteen,
+}
+
+/// What can lie over the conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overlay {
+    /// Keys and commands, from this line on.
+    Help(u16),
+    /// A list that was asked for, from this line on.
+    List {
+        /// What it is.
+        title: String,
+        /// It.
+        lines: Vec<String>,
+        /// The first line on the screen.
+        from: u16,
+    },
+}
+
+/// Something said above the composer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toast {
+    /// What.
+    pub text: String,
+    /// How it is meant.
+    pub mood: Mood,
+}
+
+/// How a toast is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// Good to know.
+    Info,
+    /// Something did not work.
+    Error,
+}
+
+impl App {
+    /// A client that knows nothing yet.
+    pub fn new(now: WallTime, zone: TimeZone, colour: Colour) -> Self {
+        Self {
+            now,
+            zone,
+            colour,
+            focus: Focus::Gained,
+            link: Link::default(),
+            heard: None,
+            first_run: Some(FirstRun::new()),
+            overlay: None,
+            toast: None,
+            is_leaving: false,
+            conversations: BTreeMap::new(),
+            rows: update::ROWS_UNKNOWN,
+            outbox: BTreeMap::new(),
+            current: None,
+            wanted: None,
+        }
+    }
+
+    /// The conversations in the order of the list: what waits for an answer, rooms, people; each
+    /// by name, so that a place in the list can be learnt.
+    pub fn listed(&self) -> Vec<&Conversation> {
+        let mut listed: Vec<_> = self.conversations.values().collect();
+        listed.sort_by(|a, b| {
+            let key =
+                |c: &Conversation| (c.summary.sort, c.summary.name.to_lowercase(), c.summary.id);
+            key(a).cmp(&key(b))
+        });
+        listed
+    }
+
+    /// The conversation on the screen.
+    pub fn current(&self) -> Option<&Conversation> {
+        self.conversations.get(&self.current?)
+    }
+
+    /// The conversation on the screen, to be changed.
+    fn current_mut(&mut self) -> Option<&mut Conversation> {
+        self.conversations.get_mut(&self.current?)
+    }
+
+    /// A conversation that is known here.
+    pub fn conversation(&self, id: ConversationId) -> Option<&Conversation> {
+        self.conversations.get(&id)
+    }
+
+    /// The own messages of a conversation that are not in its history yet, oldest first.
+    pub fn pending(&self, id: ConversationId) -> impl DoubleEndedIterator<Item = &Pending> {
+        self.outbox.values().filter(move |pending| pending.conversation == Some(id))
+    }
+
+    /// How many own messages wait for the relay, in all conversations.
+    pub fn waiting(&self) -> usize {
+        self.outbox.values().filter(|pending| pending.is_waiting()).count()
+    }
+
+    /// Unread records in conversations that are not on the screen.
+    pub fn unread_elsewhere(&self) -> u64 {
+        let elsewhere = self.conversations.values().filter(|c| Some(c.summary.id) != self.current);
+        elsewhere.map(|conversation| conversation.summary.unread).sum()
+    }
+
+    /// True if the screen changes with time alone: something counts up or down on it.
+    pub fn is_ticking(&self) -> bool {
+        let counts_down =
+            |pending: &Pending| matches!(pending.state, conversation::PendingState::Slowed(..));
+        self.first_run.is_none()
+            && (self.link.state != LinkState::Live
+                || self.outbox.values().any(counts_down)
+                || self.current().is_some_and(|c| c.typing(self.now).next().is_some()))
+    }
+
+    fn say(&mut self, text: impl Into<String>) {
+        self.toast = Some(Toast { text: text.into(), mood: Mood::Info });
+    }
+
+    fn complain(&mut self, text: impl Into<String>) {
+        self.toast = Some(Toast { text: text.into(), mood: Mood::Error });
+    }
+
+    /// The conversation of this title (`#room`, `@name`), or whose name begins with it.
+    fn named(&self, text: &str) -> Option<ConversationId> {
+        let wanted = text.to_lowercase();
+        let (sort, name) = match wanted.split_at_checked(1) {
+            Some(("#", name)) => (Some(Sort::Room), name),
+            Some(("@", name)) => (Some(Sort::Direct), name),
+            Some(_) | None => (None, wanted.as_str()),
+        };
+        let fits = |c: &&Conversation| sort.is_none_or(|sort| sort == c.summary.sort);
+        let candidates: Vec<_> = self.listed().into_iter().filter(fits).collect();
+        let exact = candidates.iter().find(|c| c.summary.name.to_lowercase() == name);
+        let begins = || candidates.iter().find(|c| c.summary.name.to_lowercase().starts_with(name));
+        exact.or_else(begins).map(|conversation| conversation.summary.id)
+    }
+}

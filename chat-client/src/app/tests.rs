@@ -1,0 +1,307 @@
+//! Events in, effects and model out; no screen.
+
+use protocol::ids::Seq;
+
+use super::{
+    App, Mood, Overlay,
+    conversation::{Pending, PendingState, Reached, Standing, Summary},
+    effect::{Ask, Effect, Saying},
+    event::{Answer, Data, Drawn, Event, Focus, Page, Place},
+    fixture::{app, at, direct, id, load, message, press, room, target, text},
+    link::{Link, LinkState},
+    timeline::{ItemKey, Scroll},
+    update,
+};
+
+fn lobby() -> App {
+    let mut app = app(vec![room(1, "lobby"), room(2, "ops"), direct(3, "bea")]);
+    load(&mut app, id(1), vec![text(1, "bea", "hello"), text(2, "ada", "hi")]);
+    app
+}
+
+fn said(effects: &[Effect]) -> Vec<&Effect> {
+    effects.iter().filter(|effect| matches!(effect, Effect::Say(..) | Effect::Ask(_))).collect()
+}
+
+fn toast(app: &App) -> &str {
+    app.toast.as_ref().map_or("", |toast| toast.text.as_str())
+}
+
+#[test]
+fn enter_sends_and_empties_the_box() {
+    let mut app = lobby();
+    let effects = press(&mut app, "good day<enter>");
+    assert_eq!(said(&effects), [&Effect::Say(id(1), Saying::Text("good day".into(), None))]);
+    assert!(effects.contains(&Effect::SaveDraft(id(1), String::new())));
+    assert!(app.current().expect("a conversation").composer.is_empty());
+}
+
+#[test]
+fn a_new_line_does_not_send() {
+    let mut app = lobby();
+    let effects = press(&mut app, "a<M-enter>b<C-j>c<enter>");
+    assert_eq!(said(&effects), [&Effect::Say(id(1), Saying::Text("a\nb\nc".into(), None))]);
+}
+
+#[test]
+fn a_paste_is_never_sent_by_itself() {
+    let mut app = lobby();
+    let effects = update(&mut app, Event::Paste("secret\n/quit\n".into()));
+    assert_eq!(effects, []);
+    assert_eq!(app.current().expect("a conversation").composer.text(), "secret\n/quit\n");
+}
+
+#[test]
+fn an_unknown_command_is_not_sent_and_stays_to_be_corrected() {
+    let mut app = lobby();
+    assert_eq!(
+        press(&mut app, "/jion #x<enter>")
+            .iter()
+            .filter(|e| !matches!(e, Effect::Typing(_)))
+            .count(),
+        0
+    );
+    assert!(toast(&app).contains("did you mean /join?"), "{}", toast(&app));
+    assert_eq!(app.current().expect("a conversation").composer.text(), "/jion #x");
+}
+
+#[test]
+fn two_slashes_send_one() {
+    let mut app = lobby();
+    let effects = press(&mut app, "//shrug<enter>");
+    assert_eq!(said(&effects), [&Effect::Say(id(1), Saying::Text("/shrug".into(), None))]);
+}
+
+#[test]
+fn commands_become_questions() {
+    for (line, ask) in [
+        ("/join #rust", Ask::Join("rust".into())),
+        ("/J rust", Ask::Join("rust".into())),
+        ("/part", Ask::Leave(id(1))),
+        ("/msg @bea how are you", Ask::Message("bea".into(), "how are you".into())),
+        ("/topic tea  time", Ask::Topic(id(1), "tea  time".into())),
+        ("/kick bea too loud", Ask::Kick(id(1), "bea".into(), "too loud".into())),
+        ("/mute bea 5", Ask::Mute(id(1), "bea".into(), 5)),
+        ("/mute bea", Ask::Mute(id(1), "bea".into(), 60)),
+        ("/block bea", Ask::Block("bea".into())),
+        ("/list ru", Ask::Rooms("ru".into())),
+        ("/nick @eve", Ask::Rename("eve".into())),
+    ] {
+        let mut app = lobby();
+        let effects = press(&mut app, &format!("{line}<enter>"));
+        assert_eq!(said(&effects), [&Effect::Ask(ask)], "{line}");
+    }
+}
+
+#[test]
+fn a_command_without_its_argument_says_how_it_is_written() {
+    let mut app = lobby();
+    press(&mut app, "/join<enter>");
+    assert_eq!(toast(&app), "usage: /join #ROOM");
+    assert_eq!(app.toast.as_ref().map(|toast| toast.mood), Some(Mood::Error));
+}
+
+#[test]
+fn commands_on_messages_mean_the_selected_one_or_the_nearest() {
+    let mut app = lobby();
+    let effects = press(&mut app, "/reply yes<enter>");
+    assert_eq!(said(&effects), [&Effect::Say(id(1), Saying::Text("yes".into(), Some(target(1))))]);
+    let effects = press(&mut app, "/edit hey<enter>");
+    assert_eq!(said(&effects), [&Effect::Say(id(1), Saying::Edit(target(2), "hey".into()))]);
+    let effects = press(&mut app, "<S-up><S-up>/edit no<enter>");
+    assert_eq!(said(&effects), Vec::<&Effect>::new(), "it is bea's");
+    assert_eq!(toast(&app), "only its author can change a message");
+}
+
+#[test]
+fn edit_without_words_offers_the_old_ones() {
+    let mut app = lobby();
+    press(&mut app, "/edit<enter>");
+    assert_eq!(app.current().expect("a conversation").composer.text(), "/edit hi");
+}
+
+#[test]
+fn keys_go_from_conversation_to_conversation() {
+    let mut app = lobby();
+    let here = |app: &App| app.current().map(|c| c.summary.id);
+    press(&mut app, "<M-3>");
+    assert_eq!(here(&app), Some(id(3)));
+    press(&mut app, "<C-n>");
+    assert_eq!(here(&app), Some(id(1)), "the list is a ring");
+    press(&mut app, "<M-up>");
+    assert_eq!(here(&app), Some(id(3)));
+    assert_eq!(press(&mut app, "<M-9>"), [], "there is none");
+    let unread = Summary { unread: 2, head: Seq(2), ..room(2, "ops") };
+    update(&mut app, Event::Data(Data::Conversation(Box::new(unread))));
+    press(&mut app, "<M-a>");
+    assert_eq!(here(&app), Some(id(2)));
+}
+
+#[test]
+fn a_draft_is_kept_when_leaving_a_conversation() {
+    let mut app = lobby();
+    let effects = press(&mut app, "half a thou<M-2>");
+    assert!(effects.contains(&Effect::SaveDraft(id(1), "half a thou".into())));
+    press(&mut app, "<M-1>");
+    assert_eq!(app.current().expect("a conversation").composer.text(), "half a thou");
+}
+
+#[test]
+fn leaving_asks_once_and_keeps_the_draft() {
+    let mut app = lobby();
+    assert!(!press(&mut app, "draft<C-c>").contains(&Effect::Quit), "clears the line");
+    assert_eq!(press(&mut app, "<C-c>"), []);
+    assert_eq!(press(&mut app, "x<backspace><C-c>").last(), Some(&Effect::Typing(id(1))));
+    assert_eq!(press(&mut app, "<C-d>").last(), Some(&Effect::Quit));
+}
+
+#[test]
+fn a_command_is_not_announced_as_writing() {
+    let mut app = lobby();
+    assert_eq!(press(&mut app, "/join"), []);
+    assert_eq!(press(&mut app, "<C-u>a"), [Effect::Typing(id(1))]);
+}
+
+fn drawn(reaches_oldest: bool, reaches_newest: bool, seen: u64) -> Event {
+    Event::Drawn(Drawn {
+        conversation: id(1),
+        rows: 10,
+        scroll: Scroll::Live,
+        top: Some(ItemKey::Entry(Seq(1))),
+        seen: Some(Seq(seen)),
+        reaches_oldest,
+        reaches_newest,
+    })
+}
+
+#[test]
+fn an_older_page_is_asked_for_once() {
+    let mut app = lobby();
+    let page = Page {
+        conversation: id(1),
+        place: Place::Newest,
+        entries: vec![text(41, "bea", "x")],
+        amends: Vec::new(),
+        is_oldest: false,
+    };
+    update(&mut app, Event::Data(Data::Page(page.clone())));
+    let load = Effect::Load(id(1), Place::Before(Seq(41)));
+    assert!(update(&mut app, drawn(true, true, 41)).contains(&load));
+    assert!(!update(&mut app, drawn(true, true, 41)).contains(&load), "it is on its way");
+    let older = Page {
+        place: Place::Before(Seq(41)),
+        entries: vec![text(40, "bea", "w")],
+        is_oldest: true,
+        ..page
+    };
+    update(&mut app, Event::Data(Data::Page(older)));
+    assert_eq!(update(&mut app, drawn(true, true, 41)), [], "there is none older");
+}
+
+#[test]
+fn what_is_on_the_screen_is_read_once_and_only_while_somebody_looks() {
+    let mut app = lobby();
+    update(&mut app, Event::Focus(Focus::Lost));
+    assert_eq!(update(&mut app, drawn(true, true, 2)), []);
+    update(&mut app, Event::Focus(Focus::Gained));
+    assert_eq!(update(&mut app, drawn(true, true, 2)), [Effect::Read(id(1), Seq(2))]);
+    assert_eq!(update(&mut app, drawn(true, true, 2)), []);
+}
+
+fn pending(local: u64, state: PendingState) -> Pending {
+    Pending {
+        local,
+        conversation: Some(id(1)),
+        id: Some(message(local)),
+        composed_at: at(0),
+        saying: Saying::Text("mine".into(), None),
+        state,
+    }
+}
+
+#[test]
+fn an_own_message_is_shown_once_whatever_comes_first() {
+    let mut app = lobby();
+    update(&mut app, Event::Data(Data::Pending(pending(3, PendingState::Queued))));
+    assert_eq!((app.pending(id(1)).count(), app.waiting()), (1, 1));
+    update(&mut app, Event::Data(Data::Pending(pending(3, PendingState::Sent(Seq(3))))));
+    assert_eq!((app.pending(id(1)).count(), app.waiting()), (1, 0));
+    update(&mut app, Event::Data(Data::Appended(id(1), vec![text(3, "ada", "mine")])));
+    assert_eq!(app.pending(id(1)).count(), 0);
+    update(&mut app, Event::Data(Data::Appended(id(1), vec![text(4, "ada", "mine")])));
+    update(&mut app, Event::Data(Data::Pending(pending(4, PendingState::Sent(Seq(4))))));
+    assert_eq!(app.pending(id(1)).count(), 0, "its record was there before");
+}
+
+#[test]
+fn a_failed_message_stays_until_it_is_dismissed() {
+    let mut app = lobby();
+    update(&mut app, Event::Data(Data::Pending(pending(3, PendingState::Failed("muted".into())))));
+    update(&mut app, Event::Data(Data::Appended(id(1), vec![text(9, "bea", "later")])));
+    assert_eq!(app.pending(id(1)).count(), 1);
+    assert!(press(&mut app, "/cancel<enter>").contains(&Effect::Cancel(3)));
+    update(&mut app, Event::Data(Data::PendingGone(3)));
+    assert_eq!(app.pending(id(1)).count(), 0);
+}
+
+#[test]
+fn progress_only_rises() {
+    let mut app = lobby();
+    let reached = |received, read| {
+        let account = protocol::ids::AccountId([7; 16]);
+        Event::Data(Data::Progress(
+            id(1),
+            Reached::Members(vec![(account, Seq(received), Seq(read))]),
+        ))
+    };
+    update(&mut app, reached(5, 2));
+    update(&mut app, reached(4, 1));
+    let delivery = app.current().expect("a conversation").delivery(Seq(2));
+    assert_eq!((delivery.received, delivery.read, delivery.of), (1, 1, 3));
+}
+
+#[test]
+fn a_conversation_that_was_asked_for_is_shown_when_it_comes() {
+    let mut app = lobby();
+    update(&mut app, Event::Data(Data::Answered(Ok(Answer::Open(id(7))))));
+    assert_eq!(app.current().map(|c| c.summary.id), Some(id(1)), "it is not known yet");
+    update(&mut app, Event::Data(Data::Conversation(Box::new(room(7, "rust")))));
+    assert_eq!(app.current().map(|c| c.summary.id), Some(id(7)));
+}
+
+#[test]
+fn losing_the_conversation_on_the_screen_says_why_and_shows_another() {
+    let mut app = lobby();
+    update(&mut app, Event::Data(Data::Gone(id(1), Some("banned".into()))));
+    assert_eq!(app.current().map(|c| c.summary.id), Some(id(2)));
+    assert!(toast(&app).contains("banned"));
+}
+
+#[test]
+fn a_stranger_rings_when_nobody_looks() {
+    let mut app = lobby();
+    let asks = Summary { standing: Standing::Invited, unread: 1, head: Seq(1), ..direct(3, "bea") };
+    update(&mut app, Event::Focus(Focus::Lost));
+    assert_eq!(update(&mut app, Event::Data(Data::Conversation(Box::new(asks)))), [Effect::Bell]);
+}
+
+#[test]
+fn the_clock_matters_only_when_something_counts() {
+    let mut app = lobby();
+    assert!(!app.is_ticking());
+    let state = LinkState::Waiting { until: at(3_700), why: "refused".into() };
+    let link = Link { state, ..app.link.clone() };
+    update(&mut app, Event::Data(Data::Link(link)));
+    assert!(app.is_ticking());
+}
+
+#[test]
+fn help_opens_by_question_mark_only_on_an_empty_line() {
+    let mut app = lobby();
+    press(&mut app, "why?");
+    assert_eq!(app.overlay, None);
+    press(&mut app, "<C-u>?");
+    assert_eq!(app.overlay, Some(Overlay::Help(0)));
+    press(&mut app, "<esc>");
+    assert_eq!(app.overlay, None);
+}

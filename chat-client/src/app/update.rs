@@ -1,0 +1,364 @@
+//! What an event does to the model, and what it makes the client want. Keys are here, what the
+//! node says is in `data.rs`, what commands mean is in `verb.rs`.
+
+use crossterm::event::{KeyCode, KeyEvent, MouseEvent, MouseEventKind};
+use protocol::ids::{ConversationId, Seq};
+
+use super::{
+    App, Overlay,
+    action::{Action, Edit, Go, Motion, Step},
+    composer::Composer,
+    data,
+    effect::{Effect, Saying},
+    event::{Drawn, Event, Focus, Place},
+    first_run::Setup,
+    keymap,
+    slash::{self, Line},
+    timeline::Scroll,
+    verb,
+};
+
+/// Rows that one turn of the mouse wheel moves.
+const WHEEL_ROWS: i32 = 3;
+/// Rows of the last screen that stay visible when scrolling by screens, so that reading goes on.
+const OVERLAP_ROWS: u16 = 2;
+/// Rows of one screen before the first draw has told.
+pub(super) const ROWS_UNKNOWN: u16 = 20;
+
+/// Takes one event; returns what is to be done about it, in order.
+pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
+    match event {
+        Event::Clock(now) => {
+            app.now = app.now.max(now);
+            Vec::new()
+        }
+        Event::Focus(focus) => {
+            app.focus = focus;
+            Vec::new()
+        }
+        Event::Resized => Vec::new(),
+        Event::Key(key) => on_key(app, key),
+        Event::Mouse(mouse) => on_mouse(app, mouse),
+        Event::Paste(text) => on_paste(app, &text),
+        Event::Drawn(drawn) => on_drawn(app, drawn),
+        Event::Data(data) => data::update(app, data),
+        Event::Setup(Setup::Ready) => {
+            app.first_run = None;
+            Vec::new()
+        }
+        Event::Setup(setup) => app.first_run.get_or_insert_default().on_setup(setup),
+    }
+}
+
+/// Makes a conversation the one on the screen.
+pub(super) fn show(app: &mut App, id: ConversationId) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    if app.current == Some(id) {
+        return effects;
+    }
+    if let Some(left) = app.current() {
+        effects.push(Effect::SaveDraft(left.summary.id, left.composer.text()));
+    }
+    let Some(conversation) = app.conversations.get_mut(&id) else {
+        app.wanted = Some(id);
+        return effects;
+    };
+    conversation.open();
+    if conversation.timeline.entries().is_empty() && !conversation.is_loading {
+        conversation.is_loading = true;
+        effects.push(Effect::Load(id, Place::Newest));
+    }
+    app.current = Some(id);
+    app.overlay = None;
+    app.toast = None;
+    effects.push(Effect::Show(id));
+    effects
+}
+
+fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    if let Some(first_run) = &mut app.first_run {
+        return first_run.on_key(key);
+    }
+    let action = keymap::lookup(key);
+    if action != Some(Action::Interrupt) && action != Some(Action::DeleteOrLeave) {
+        app.is_leaving = false;
+    }
+    if app.overlay.is_some() && on_overlay_key(app, key, action) {
+        return Vec::new();
+    }
+    match action {
+        Some(action) => on_action(app, action),
+        None => on_written(app, key),
+    }
+}
+
+/// While something lies over the conversation, the moving keys move it and any other closes it.
+fn on_overlay_key(app: &mut App, key: KeyEvent, action: Option<Action>) -> bool {
+    let Some(Overlay::Help(from) | Overlay::List { from, .. }) = &mut app.overlay else {
+        return false;
+    };
+    *from = match (action, key.code) {
+        (Some(Action::Scroll(Motion::PageUp)), _) => from.saturating_sub(ROWS_UNKNOWN / 2),
+        (Some(Action::Scroll(Motion::PageDown)), _) => from.saturating_add(ROWS_UNKNOWN / 2),
+        (_, KeyCode::Up) => from.saturating_sub(1),
+        (_, KeyCode::Down) => from.saturating_add(1),
+        (_, KeyCode::Home) => 0,
+        (Some(Action::Close | Action::Help), _) => {
+            app.overlay = None;
+            return true;
+        }
+        _ => {
+            app.overlay = None;
+            return false;
+        }
+    };
+    true
+}
+
+fn on_written(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    let Some(character) = keymap::written(key) else { return Vec::new() };
+    let Some(conversation) = app.current_mut() else {
+        return if character == '?' { on_action(app, Action::Help) } else { Vec::new() };
+    };
+    if character == '?' && conversation.composer.is_empty() {
+        return on_action(app, Action::Help);
+    }
+    conversation.composer.write(character);
+    typing(conversation.summary.id, &conversation.composer)
+}
+
+/// Commands are nobody's business until they are sent.
+fn typing(id: ConversationId, composer: &Composer) -> Vec<Effect> {
+    let text = composer.text();
+    if text.is_empty() || (text.starts_with('/') && !text.starts_with("//")) {
+        return Vec::new();
+    }
+    vec![Effect::Typing(id)]
+}
+
+fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Submit => submit(app),
+        Action::Edit(edit) => {
+            if let Some(conversation) = app.current_mut() {
+                conversation.composer.edit(edit);
+            }
+            Vec::new()
+        }
+        Action::Scroll(motion) => scroll(app, motion),
+        Action::Go(go) => self::go(app, go),
+        Action::Select(step) => select(app, step),
+        Action::Close => {
+            if let Some(conversation) = app.current_mut() {
+                conversation.selected = None;
+            }
+            app.toast = None;
+            Vec::new()
+        }
+        Action::Help => {
+            app.overlay = Some(Overlay::Help(0));
+            Vec::new()
+        }
+        Action::Interrupt => interrupt(app),
+        Action::DeleteOrLeave => match app.current_mut() {
+            Some(conversation) if !conversation.composer.is_empty() => {
+                conversation.composer.edit(Edit::DeleteForward);
+                Vec::new()
+            }
+            Some(_) | None => interrupt(app),
+        },
+        Action::Redraw => vec![Effect::Redraw],
+        Action::Suspend => vec![Effect::Suspend],
+    }
+}
+
+fn interrupt(app: &mut App) -> Vec<Effect> {
+    if app.is_leaving {
+        return leave(app);
+    }
+    match app.current_mut() {
+        Some(conversation) if !conversation.composer.is_empty() => {
+            conversation.composer.replace("");
+            vec![Effect::SaveDraft(conversation.summary.id, String::new())]
+        }
+        Some(_) | None => {
+            app.is_leaving = true;
+            app.say("press again to leave");
+            Vec::new()
+        }
+    }
+}
+
+/// Leaves, and keeps what is being written.
+pub(super) fn leave(app: &App) -> Vec<Effect> {
+    let draft = app.current().map(|c| Effect::SaveDraft(c.summary.id, c.composer.text()));
+    draft.into_iter().chain([Effect::Quit]).collect()
+}
+
+fn submit(app: &mut App) -> Vec<Effect> {
+    let Some(conversation) = app.current_mut() else { return Vec::new() };
+    let id = conversation.summary.id;
+    let text = conversation.composer.text();
+    if text.trim().is_empty() {
+        return Vec::new();
+    }
+    let effects = match slash::parse(&text) {
+        Line::Words(words) => {
+            if let Err(error) = Composer::check_size(words) {
+                app.complain(error.to_string());
+                return Vec::new();
+            }
+            let saying = Saying::Text(words.to_owned(), None);
+            conversation.composer.take();
+            conversation.scroll = Scroll::Live;
+            conversation.unread_from = None;
+            app.toast = None;
+            vec![Effect::Say(id, saying)]
+        }
+        Line::Command(verb, arguments) => {
+            conversation.composer.take();
+            match verb::perform(app, verb, arguments) {
+                Ok(effects) => {
+                    if let Some(conversation) = app.conversations.get_mut(&id) {
+                        conversation.selected = None;
+                    }
+                    effects
+                }
+                Err(why) => {
+                    if let Some(conversation) = app.conversations.get_mut(&id) {
+                        conversation.composer.replace(&text);
+                    }
+                    app.complain(why);
+                    return Vec::new();
+                }
+            }
+        }
+        Line::Unknown(name, nearest) => {
+            let hint = nearest.map(|name| format!(", did you mean /{name}?")).unwrap_or_default();
+            app.complain(format!("there is no /{name}{hint} (//{name} sends it as text)"));
+            return Vec::new();
+        }
+    };
+    std::iter::once(Effect::SaveDraft(id, String::new())).chain(effects).collect()
+}
+
+fn scroll(app: &mut App, motion: Motion) -> Vec<Effect> {
+    let rows = i32::from(app.rows.saturating_sub(OVERLAP_ROWS).max(1));
+    let Some(conversation) = app.current_mut() else { return Vec::new() };
+    match motion {
+        Motion::PageUp => conversation.scroll_wish -= rows,
+        Motion::PageDown => conversation.scroll_wish += rows,
+        Motion::Oldest => conversation.scroll_wish = i32::MIN / 2,
+        Motion::Live => return to_live(app),
+    }
+    Vec::new()
+}
+
+fn to_live(app: &mut App) -> Vec<Effect> {
+    let Some(conversation) = app.current_mut() else { return Vec::new() };
+    conversation.scroll = Scroll::Live;
+    conversation.scroll_wish = 0;
+    conversation.selected = None;
+    if conversation.timeline.reaches_newest {
+        return Vec::new();
+    }
+    conversation.is_loading = true;
+    vec![Effect::Load(conversation.summary.id, Place::Newest)]
+}
+
+fn go(app: &mut App, go: Go) -> Vec<Effect> {
+    let listed: Vec<(ConversationId, u64)> =
+        app.listed().iter().map(|c| (c.summary.id, c.summary.unread)).collect();
+    let here = listed.iter().position(|(id, _)| Some(*id) == app.current);
+    let count = listed.len();
+    let at = |index: usize| listed.get(index).map(|(id, _)| *id);
+    let target = match go {
+        Go::Number(number) => at(usize::from(number).saturating_sub(1)),
+        Go::Next => at(here.map_or(0, |here| (here + 1) % count)),
+        Go::Previous => at(here.map_or(0, |here| (here + count - 1) % count)),
+        Go::NextUnread => {
+            let start = here.map_or(0, |here| here + 1);
+            let mut order = (start..count).chain(0..start.min(count));
+            order.find(|index| listed[*index].1 > 0).and_then(at)
+        }
+    };
+    match target {
+        Some(id) => show(app, id),
+        None => Vec::new(),
+    }
+}
+
+fn select(app: &mut App, step: Step) -> Vec<Effect> {
+    let Some(conversation) = app.current_mut() else { return Vec::new() };
+    let timeline = &conversation.timeline;
+    conversation.selected = match (step, conversation.selected) {
+        (Step::Older, from) => timeline.speech_before(from).map(|entry| entry.seq).or(from),
+        (Step::Newer, Some(from)) => timeline.speech_after(from).map(|entry| entry.seq),
+        (Step::Newer, None) => None,
+    };
+    Vec::new()
+}
+
+fn on_mouse(app: &mut App, mouse: MouseEvent) -> Vec<Effect> {
+    let Some(conversation) = app.current_mut() else { return Vec::new() };
+    match mouse.kind {
+        MouseEventKind::ScrollUp => conversation.scroll_wish -= WHEEL_ROWS,
+        MouseEventKind::ScrollDown => conversation.scroll_wish += WHEEL_ROWS,
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
+    if let Some(first_run) = &mut app.first_run {
+        first_run.on_paste(text);
+        return Vec::new();
+    }
+    app.overlay = None;
+    let Some(conversation) = app.current_mut() else { return Vec::new() };
+    if let Err(error) = conversation.composer.paste(text) {
+        app.complain(format!("not pasted: {error}"));
+    }
+    Vec::new()
+}
+
+/// Settles the scroll wishes, fetches what the screen nears, and marks what was seen as read.
+fn on_drawn(app: &mut App, drawn: Drawn) -> Vec<Effect> {
+    app.rows = drawn.rows;
+    let is_watched = app.focus == Focus::Gained && app.overlay.is_none();
+    let Some(conversation) = app.conversations.get_mut(&drawn.conversation) else {
+        return Vec::new();
+    };
+    conversation.scroll = drawn.scroll;
+    conversation.scroll_wish = 0;
+    let mut effects = Vec::new();
+    let timeline = &conversation.timeline;
+    if !conversation.is_loading {
+        let place = if drawn.reaches_oldest && !timeline.reaches_oldest {
+            timeline.oldest().map(Place::Before)
+        } else if drawn.reaches_newest && !timeline.reaches_newest {
+            timeline.newest().map(Place::After)
+        } else {
+            None
+        };
+        if let Some(place) = place {
+            conversation.is_loading = true;
+            effects.push(Effect::Load(drawn.conversation, place));
+        }
+    }
+    if is_watched
+        && let Some(seq) =
+            drawn.seen.and_then(|seen| conversation.see(seen_through(conversation, seen)))
+    {
+        effects.push(Effect::Read(drawn.conversation, seq));
+    }
+    effects
+}
+
+/// Amends have no rows: those right above the newest visible record were seen with it.
+fn seen_through(conversation: &super::conversation::Conversation, seen: Seq) -> Seq {
+    let entries = conversation.timeline.entries();
+    let Some(index) = conversation.timeline.position(seen) else { return seen };
+    let amends = entries.iter().skip(index + 1).take_while(|entry| entry.is_amend());
+    amends.last().map_or(seen, |entry| entry.seq)
+}

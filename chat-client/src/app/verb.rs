@@ -1,0 +1,178 @@
+//! What each slash command means here and now. An error is what to say instead; the line comes back
+//! into the composer then.
+
+use protocol::{
+    ids::ConversationId,
+    message::{event::Set, record::Target},
+};
+
+use super::{
+    App, Overlay,
+    composer::Composer,
+    conversation::{PendingState, Sort},
+    effect::{Ask, Effect, Saying},
+    slash::{self, Verb},
+    timeline::{Entry, Said, Timeline},
+    update,
+};
+
+/// How long `/mute` without a number lasts.
+const MUTE_MINUTES_DEFAULT: u32 = 60;
+
+/// Does what a command says.
+pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<Effect>, String> {
+    let here = app.current.ok_or("open a conversation first")?;
+    let usage = || {
+        let usage = slash::of(verb).map(slash::Command::usage).unwrap_or_default();
+        format!("usage: {usage}")
+    };
+    let ask = |ask| Ok(vec![Effect::Ask(ask)]);
+    let say = |saying| Ok(vec![Effect::Say(here, saying)]);
+    let (first, rest) = split(arguments);
+    let name = || match first.trim_start_matches('@') {
+        "" => Err(usage()),
+        name => Ok(name.to_owned()),
+    };
+    match verb {
+        Verb::Me | Verb::Reply | Verb::React if arguments.is_empty() => Err(usage()),
+        Verb::Join => match first.trim_start_matches('#') {
+            "" => Err(usage()),
+            room => ask(Ask::Join(room.to_owned())),
+        },
+        Verb::Part => ask(Ask::Leave(here)),
+        Verb::Msg => ask(Ask::Message(name()?, rest.to_owned())),
+        Verb::Me => say(Saying::Action(sized(arguments)?)),
+        Verb::Topic if arguments.is_empty() => {
+            let topic = app.current().map(|c| c.summary.topic.clone()).unwrap_or_default();
+            app.say(if topic.is_empty() { "no topic is set".to_owned() } else { topic });
+            Ok(Vec::new())
+        }
+        Verb::Topic => ask(Ask::Topic(room(app)?, arguments.to_owned())),
+        Verb::Names => ask(Ask::Members(here)),
+        Verb::List => ask(Ask::Rooms(first.trim_start_matches('#').to_owned())),
+        Verb::Invite => ask(Ask::Invite(room(app)?, name()?)),
+        Verb::Kick => ask(Ask::Kick(room(app)?, name()?, rest.to_owned())),
+        Verb::Ban => ask(Ask::Ban(room(app)?, name()?, rest.to_owned())),
+        Verb::Unban => ask(Ask::Unban(room(app)?, name()?)),
+        Verb::Mute => {
+            let minutes = match rest {
+                "" => MUTE_MINUTES_DEFAULT,
+                number => number.parse().map_err(|_| usage())?,
+            };
+            ask(Ask::Mute(room(app)?, name()?, minutes))
+        }
+        Verb::Unmute => ask(Ask::Unmute(room(app)?, name()?)),
+        Verb::Op => ask(Ask::Promote(room(app)?, name()?)),
+        Verb::Deop => ask(Ask::Demote(room(app)?, name()?)),
+        Verb::Nick => ask(Ask::Rename(name()?)),
+        Verb::Block => ask(Ask::Block(name()?)),
+        Verb::Unblock => ask(Ask::Unblock(name()?)),
+        Verb::Accept => ask(Ask::Accept(here)),
+        Verb::Reply => {
+            let (target, _) = chosen(app, Timeline::last_of_others, "no message to answer")?;
+            say(Saying::Text(sized(arguments)?, Some(target)))
+        }
+        Verb::Edit => {
+            let (target, entry) = chosen(app, Timeline::last_own, "no own message to change")?;
+            if !entry.sender.is_me() {
+                return Err("only its author can change a message".to_owned());
+            }
+            if arguments.is_empty() {
+                let text = current_text(app, &entry);
+                let conversation = app.current_mut().ok_or("open a conversation first")?;
+                conversation.composer.replace(&format!("/edit {text}"));
+                return Ok(Vec::new());
+            }
+            say(Saying::Edit(target, sized(arguments)?))
+        }
+        Verb::Delete => {
+            let (target, _) = chosen(app, Timeline::last_own, "no own message to delete")?;
+            say(Saying::Delete(target))
+        }
+        Verb::React => {
+            let (target, entry) = chosen(app, Timeline::last_of_others, "no message to react to")?;
+            let set = if has_reacted(app, &entry, first) { Set::Off } else { Set::On };
+            say(Saying::React(target, first.to_owned(), set))
+        }
+        Verb::Cancel => {
+            let newest =
+                app.pending(here).rev().find(|p| !matches!(p.state, PendingState::Sent(_)));
+            let local = newest.ok_or("nothing waits or failed here")?.local;
+            Ok(vec![Effect::Cancel(local)])
+        }
+        Verb::Buffer => {
+            let id = app.named(first).ok_or_else(|| format!("no conversation {first} here"))?;
+            Ok(update::show(app, id))
+        }
+        Verb::Reconnect => ask(Ask::Reconnect),
+        Verb::Help => help(app, first),
+        Verb::Quit => Ok(update::leave(app)),
+    }
+}
+
+fn help(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
+    if name.is_empty() {
+        app.overlay = Some(Overlay::Help(0));
+        return Ok(Vec::new());
+    }
+    let name = name.trim_start_matches('/');
+    let command = slash::find(name).ok_or_else(|| format!("there is no /{name}"))?;
+    app.say(format!("{} — {}", command.usage(), command.help));
+    Ok(Vec::new())
+}
+
+fn sized(text: &str) -> Result<String, String> {
+    Composer::check_size(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+/// The conversation here, if it is a room.
+fn room(app: &App) -> Result<ConversationId, String> {
+    match app.current() {
+        Some(conversation) if conversation.summary.sort == Sort::Room => {
+            Ok(conversation.summary.id)
+        }
+        Some(_) | None => Err("that is for rooms".to_owned()),
+    }
+}
+
+/// The selected message, or the one that a command means without a selection.
+fn chosen(
+    app: &App,
+    otherwise: fn(&Timeline) -> Option<&Entry>,
+    none: &str,
+) -> Result<(Target, Entry), String> {
+    let entry =
+        app.current().and_then(|conversation| conversation.chosen(otherwise)).ok_or(none)?;
+    let target = entry.target().ok_or("that message needs a newer version")?;
+    Ok((target, entry.clone()))
+}
+
+fn current_text(app: &App, entry: &Entry) -> String {
+    let amended = app.current().and_then(|c| c.timeline.amended(entry).text.map(str::to_owned));
+    amended.unwrap_or_else(|| match &entry.said {
+        Said::Text(text, _) | Said::Action(text) => text.clone(),
+        Said::Edit(..)
+        | Said::Delete(_)
+        | Said::React(..)
+        | Said::Notice(_)
+        | Said::Erased
+        | Said::NeedsNewer
+        | Said::Unreadable => String::new(),
+    })
+}
+
+fn has_reacted(app: &App, entry: &Entry, emoji: &str) -> bool {
+    app.current().is_some_and(|conversation| {
+        let amended = conversation.timeline.amended(entry);
+        amended.reactions.iter().any(|(known, _, is_mine)| *known == emoji && *is_mine)
+    })
+}
+
+/// The first word and the rest.
+fn split(arguments: &str) -> (&str, &str) {
+    match arguments.split_once(char::is_whitespace) {
+        Some((first, rest)) => (first, rest.trim()),
+        None => (arguments, ""),
+    }
+}

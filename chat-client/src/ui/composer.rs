@@ -1,0 +1,57 @@
+//! The box in which a message is written. The terminal's own cursor stands in it, so that input
+//! methods and screen readers find the place.
+
+use ratatui::{
+    Frame,
+    layout::{Position, Rect},
+    text::Span,
+};
+
+use super::{text, theme::Theme};
+use crate::app::conversation::Conversation;
+
+/// What stands before the first row.
+const PROMPT: &str = "> ";
+/// Columns of the prompt.
+const PROMPT_COLUMNS: u16 = 2;
+
+/// How many rows the box wants: all of its text, but at most a third of the pane.
+pub(super) fn rows(conversation: &Conversation, area: Rect) -> u16 {
+    let cells = area.width.saturating_sub(PROMPT_COLUMNS);
+    let rows_max = (area.height / 3).max(1);
+    let mut rows = 0_usize;
+    for line in conversation.composer.area().lines() {
+        // One more cell: the cursor stands behind the last character.
+        rows += text::wrap(&format!("{line}_"), cells.into()).len();
+        if rows >= rows_max.into() {
+            return rows_max;
+        }
+    }
+    u16::try_from(rows).unwrap_or(rows_max).clamp(1, rows_max)
+}
+
+/// Draws the box and places the cursor.
+pub(super) fn draw(conversation: &Conversation, theme: &Theme, area: Rect, frame: &mut Frame<'_>) {
+    if area.width <= PROMPT_COLUMNS || area.height == 0 {
+        return;
+    }
+    frame.buffer_mut().set_span(
+        area.x,
+        area.y,
+        &Span::styled(PROMPT, theme.strong),
+        PROMPT_COLUMNS,
+    );
+    let inner = Rect { x: area.x + PROMPT_COLUMNS, width: area.width - PROMPT_COLUMNS, ..area };
+    let written = conversation.composer.area();
+    frame.render_widget(written, inner);
+    if conversation.composer.is_empty() {
+        let hint = format!("write to {}", text::cell(&conversation.summary.title()));
+        let hint = Span::styled(text::fit(&hint, inner.width.into()), theme.quiet);
+        frame.buffer_mut().set_span(inner.x, inner.y, &hint, inner.width);
+    }
+    let cursor = written.screen_cursor();
+    let (top, left) = written.scroll_offset();
+    let column = u16::try_from(cursor.col).unwrap_or(0).saturating_sub(left).min(inner.width - 1);
+    let row = u16::try_from(cursor.row).unwrap_or(0).saturating_sub(top).min(inner.height - 1);
+    frame.set_cursor_position(Position::new(inner.x + column, inner.y + row));
+}

@@ -1,0 +1,173 @@
+//! Foreign text on its way to the screen: made harmless, measured in cells, broken into rows.
+//!
+//! Everything that somebody else wrote goes through [`cell`] or [`wrap`]; nothing else in the view
+//! may put such a text into a span.
+
+use ratatui::buffer::CellWidth;
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::untrusted::Untrusted;
+
+/// What stands for the part of a text that does not fit.
+const ELLIPSIS: &str = "…";
+
+/// One line of foreign text: no line breaks, no control, bidi or invisible characters.
+pub(super) fn cell(text: &str) -> String {
+    Untrusted::new(text).for_cell()
+}
+
+/// How many cells a harmless text takes.
+pub(super) fn width(text: &str) -> usize {
+    text.graphemes(true).map(grapheme_width).sum()
+}
+
+/// As much of a harmless text as fits into `cells`, with an ellipsis if that is not all of it.
+pub(super) fn fit(text: &str, cells: usize) -> String {
+    if width(text) <= cells {
+        return text.to_owned();
+    }
+    let mut fitted = String::new();
+    let mut used = 0;
+    for grapheme in text.graphemes(true) {
+        used += grapheme_width(grapheme);
+        if used + 1 > cells {
+            break;
+        }
+        fitted.push_str(grapheme);
+    }
+    if cells > 0 {
+        fitted.push_str(ELLIPSIS);
+    }
+    fitted
+}
+
+/// A harmless text in exactly `cells`, filled up with spaces on its left.
+pub(super) fn fit_right(text: &str, cells: usize) -> String {
+    let fitted = fit(text, cells);
+    let padding = cells.saturating_sub(width(&fitted));
+    format!("{}{fitted}", " ".repeat(padding))
+}
+
+/// Foreign text as rows of at most `cells`: its own lines are kept, long ones break between words,
+/// between wide characters, and within a word only if it has no row of its own to fit on.
+pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
+    let cells = cells.max(2);
+    let mut rows = Vec::new();
+    for line in text.split('\n') {
+        let line = line.strip_suffix('\r').unwrap_or(line).replace('\t', "    ");
+        wrap_line(&cell(&line), cells, &mut rows);
+    }
+    rows
+}
+
+fn wrap_line(line: &str, cells: usize, rows: &mut Vec<String>) {
+    let mut row = String::new();
+    let mut used = 0;
+    for piece in pieces(line) {
+        let piece_width = width(piece);
+        if used + width(piece.trim_end()) <= cells {
+            row.push_str(piece);
+            used += piece_width;
+            continue;
+        }
+        if !row.is_empty() {
+            rows.push(finished(&mut row));
+            used = 0;
+        }
+        for grapheme in piece.graphemes(true) {
+            let grapheme_width = grapheme_width(grapheme);
+            if used + grapheme_width > cells {
+                if grapheme == " " {
+                    continue;
+                }
+                rows.push(finished(&mut row));
+                used = 0;
+            }
+            row.push_str(grapheme);
+            used += grapheme_width;
+        }
+    }
+    rows.push(finished(&mut row));
+}
+
+fn finished(row: &mut String) -> String {
+    let mut done = std::mem::take(row);
+    done.truncate(done.trim_end().len());
+    done
+}
+
+/// Where a line may break: after spaces, and around wide characters, which need none.
+fn pieces(line: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    let mut previous: Option<&str> = None;
+    for (at, grapheme) in line.grapheme_indices(true) {
+        let is_break = previous.is_some_and(|previous| {
+            (previous == " " && grapheme != " ")
+                || grapheme_width(previous) > 1
+                || (grapheme_width(grapheme) > 1 && previous != " ")
+        });
+        if is_break {
+            pieces.push(&line[start..at]);
+            start = at;
+        }
+        previous = Some(grapheme);
+    }
+    pieces.push(&line[start..]);
+    pieces
+}
+
+fn grapheme_width(grapheme: &str) -> usize {
+    grapheme.cell_width().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn words_stay_whole_and_long_ones_break() {
+        assert_eq!(wrap("the quick brown fox", 10), ["the quick", "brown fox"]);
+        assert_eq!(wrap("abcdefghij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrap("a  b", 10), ["a  b"]);
+        assert_eq!(wrap("", 10), [""]);
+        assert_eq!(wrap("a\n\nb\r\n", 10), ["a", "", "b", ""]);
+    }
+
+    #[test]
+    fn wide_characters_break_anywhere_and_are_never_cut() {
+        assert_eq!(wrap("日本語テキスト", 5), ["日本", "語テ", "キス", "ト"]);
+        assert_eq!(wrap("ab日本", 4), ["ab日", "本"]);
+        assert_eq!(fit("日本語", 5), "日本…");
+        assert_eq!(fit("日本語", 4), "日…");
+    }
+
+    #[test]
+    fn what_fits_is_left_alone() {
+        assert_eq!(
+            (fit("abc", 3), fit("abcd", 3), fit("abc", 0)),
+            ("abc".into(), "ab…".into(), String::new())
+        );
+        assert_eq!(fit_right("ab", 4), "  ab");
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_is_too_wide_and_no_mark_is_lost(text in any::<String>(), cells in 2usize..40) {
+            let rows = wrap(&text, cells);
+            for row in &rows {
+                prop_assert!(width(row) <= cells, "{row:?} takes {}", width(row));
+                prop_assert!(!row.chars().any(char::is_control));
+            }
+            let kept: String = rows.concat().split_whitespace().collect();
+            let line = |line: &str| {
+                let line = line.strip_suffix('\r').unwrap_or(line);
+                cell(&line.replace('\t', "    "))
+            };
+            let given: String = text.split('\n').map(line).collect();
+            prop_assert_eq!(kept, given.split_whitespace().collect::<String>());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Colours and weights. Meaning never hangs on colour alone: every state also has its own sign or
+//! word, and without colour the same screen is drawn with bold, dim and reversed.
+
+use ratatui::style::{Color, Modifier, Style};
+
+use crate::app::Colour;
+
+/// How things look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Theme {
+    /// Words.
+    pub(super) text: Style,
+    /// What can be overlooked: hours, marks, notices.
+    pub(super) quiet: Style,
+    /// Names of conversations and people, titles.
+    pub(super) strong: Style,
+    /// The own name.
+    pub(super) own: Style,
+    /// What is chosen.
+    pub(super) chosen: Style,
+    /// What is new.
+    pub(super) fresh: Style,
+    /// What did not work.
+    pub(super) error: Style,
+    /// What is well.
+    pub(super) good: Style,
+    /// Lines that divide.
+    pub(super) line: Style,
+    /// Names of others, one of these each.
+    people: [Style; 6],
+}
+
+impl Theme {
+    /// The look for a terminal.
+    pub(super) const fn of(colour: Colour) -> Self {
+        match colour {
+            Colour::None => Self::plain(),
+            Colour::Sixteen => Self::sixteen(),
+        }
+    }
+
+    const fn plain() -> Self {
+        let text = Style::new();
+        let bold = text.add_modifier(Modifier::BOLD);
+        let dim = text.add_modifier(Modifier::DIM);
+        Self {
+            text,
+            quiet: dim,
+            strong: bold,
+            own: bold.add_modifier(Modifier::UNDERLINED),
+            chosen: text.add_modifier(Modifier::REVERSED),
+            fresh: bold,
+            error: bold,
+            good: text,
+            line: dim,
+            people: [bold; 6],
+        }
+    }
+
+    /// Only the terminal's own colours, so that its palette decides about dark and light; black and
+    /// white are never named.
+    const fn sixteen() -> Self {
+        let plain = Self::plain();
+        let bold = plain.strong;
+        Self {
+            quiet: plain.text.fg(Color::DarkGray),
+            own: bold.fg(Color::Cyan),
+            fresh: bold.fg(Color::Yellow),
+            error: bold.fg(Color::Red),
+            good: plain.text.fg(Color::Green),
+            line: plain.text.fg(Color::DarkGray),
+            people: [
+                bold.fg(Color::Green),
+                bold.fg(Color::Magenta),
+                bold.fg(Color::Blue),
+                bold.fg(Color::Yellow),
+                bold.fg(Color::LightGreen),
+                bold.fg(Color::LightMagenta),
+            ],
+            ..plain
+        }
+    }
+
+    /// The look of somebody's name: the same for the same name.
+    pub(super) fn person(&self, name: &str) -> Style {
+        let sum: usize = name.bytes().map(usize::from).sum();
+        self.people[sum % self.people.len()]
+    }
+}
