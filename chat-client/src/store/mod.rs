@@ -6,8 +6,10 @@
 //! ```
 //!
 //! [`sqlite`] is the real one, [`memory`] its twin for simulations; `tests/store_contract.rs` holds
-//! both to the same behaviour. Keys are files of their own (`keys`) and never enter the database.
+//! both to the same behaviour. Keys are files of their own ([`keys`]) and never enter the database.
 
+pub mod home;
+pub mod keys;
 pub mod memory;
 pub mod row;
 pub mod sqlite;

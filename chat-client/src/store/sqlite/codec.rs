@@ -101,9 +101,6 @@ pub(super) fn optional_digest(row: &Row<'_>, column: usize) -> Result<Option<Dig
     }
 }
 
-fn damaged(
-    column: usize,
-    error: impl std::error::Error + Send + Sync + 'static,
-) -> Error {
+fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error))
 }
