@@ -2,8 +2,17 @@
 //! and bots.
 
 pub mod app;
+pub mod choice;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod engine;
 pub mod exit;
+pub mod net;
+pub mod node;
+pub mod output;
+pub mod relays;
+pub mod report;
 pub mod store;
 pub mod terminal;
 pub mod ui;

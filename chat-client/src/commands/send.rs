@@ -1,0 +1,149 @@
+//! `send`: says something, and returns when the relay has it on its disk.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IsTerminal, Read},
+};
+
+use protocol::limits::BODY_BYTES_MAX;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    time::timeout,
+};
+
+use super::{
+    json::SentJson,
+    session::{Session, unexpected},
+};
+use crate::{
+    cli,
+    node::{
+        Started,
+        call::{Answer, Call, CallError, Target, Until},
+    },
+    output::{Output, Style, tell},
+    report::Failure,
+    store::row::Draft,
+};
+
+/// A line that ends the input of `--lines`, as on a terminal where Ctrl-D is not at hand.
+const END_OF_INPUT: &str = "##";
+/// Messages of `--lines` that wait for the relay at one time.
+const UNANSWERED_MAX: usize = 64;
+
+pub(super) async fn run(
+    send: cli::Send,
+    session: &Session,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let until = match (send.no_wait, session.timeout()) {
+        (true, _) => Until::Queued,
+        (false, None) => Until::SentUnlessOffline,
+        // Who gives a time wants us to use it.
+        (false, Some(_)) => Until::Sent,
+    };
+    let sender = Sender { session, target: send.target, until, is_action: send.action };
+    if send.lines {
+        return sender.lines(output).await;
+    }
+    let text = match send.text {
+        Some(text) if text != "-" => text,
+        Some(_) | None => read_all()?,
+    };
+    if text.is_empty() {
+        return Err(Failure::Usage("the message is empty".to_owned()));
+    }
+    let started = sender.start(text).await?;
+    sender.finish(started, output).await
+}
+
+struct Sender<'a> {
+    session: &'a Session,
+    target: Target,
+    until: Until,
+    is_action: bool,
+}
+
+impl Sender<'_> {
+    async fn start(&self, text: String) -> Result<Started, Failure> {
+        let draft = if self.is_action { Draft::Action { text } } else { Draft::text(text) };
+        let call = Call::Send { to: self.target.clone(), draft, until: self.until };
+        Ok(self.session.caller().start(call).await?)
+    }
+
+    async fn finish(&self, started: Started, output: &mut Output) -> Result<(), Failure> {
+        let answer = match self.session.timeout() {
+            Some(limit) => timeout(limit, started.answer()).await.map_err(|_| Failure::Timeout)?,
+            None => started.answer().await,
+        };
+        let is_json = output.style() == Style::Json;
+        match answer {
+            Ok(Answer::Sent(sent)) if is_json => output.json(&SentJson::sent(&sent)),
+            Ok(Answer::Sent(_)) => Ok(()),
+            Ok(Answer::Queued { local }) => {
+                if is_json {
+                    output.json(&SentJson::queued(local.0))?;
+                }
+                Err(Failure::Queued { why: "--no-wait leaves it in the outbox".to_owned() })
+            }
+            Ok(other) => Err(unexpected(&other)),
+            // It is durable here: not reaching the relay now is no failure to send.
+            Err(CallError::Offline { why }) => Err(Failure::Queued { why }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Every line of standard input as a message of its own, in order.
+    async fn lines(&self, output: &mut Output) -> Result<(), Failure> {
+        let mut lines = BufReader::new(tokio::io::stdin()).lines();
+        let mut unanswered = VecDeque::new();
+        let mut outcome = Ok(());
+        loop {
+            let line = lines.next_line().await;
+            let line = line.map_err(|error| Failure::io("cannot read the messages", error))?;
+            let Some(line) = line.filter(|line| line != END_OF_INPUT) else { break };
+            if line.is_empty() {
+                continue;
+            }
+            unanswered.push_back(self.start(line).await?);
+            while unanswered.len() > UNANSWERED_MAX {
+                let Some(started) = unanswered.pop_front() else { break };
+                keep_worst(&mut outcome, self.finish(started, output).await)?;
+            }
+        }
+        for started in unanswered {
+            keep_worst(&mut outcome, self.finish(started, output).await)?;
+        }
+        outcome
+    }
+}
+
+/// A queued message does not keep the next one from being queued behind it; anything else ends the
+/// command.
+fn keep_worst(outcome: &mut Result<(), Failure>, next: Result<(), Failure>) -> Result<(), Failure> {
+    match next {
+        Ok(()) => Ok(()),
+        Err(queued @ Failure::Queued { .. }) => {
+            *outcome = Err(queued);
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// All of standard input as one message, without the line break at its end.
+fn read_all() -> Result<String, Failure> {
+    if io::stdin().is_terminal() {
+        tell("write the message and end it with Ctrl-D");
+    }
+    let mut bytes = Vec::new();
+    io::stdin()
+        .lock()
+        // One more than is allowed, so that too long a message is refused and not cut.
+        .take(BODY_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::io("cannot read the message", error))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::Usage("the message is not UTF-8".to_owned()))?;
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+}

@@ -1,0 +1,174 @@
+//! Finding a relay that nobody named: one of this user's on this machine, or whatever listens on
+//! the usual port here.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use protocol::{
+    invitation::{DEFAULT_PORT, Invitation, RelayAddress},
+    transport::packet::Beacon,
+};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{AttemptError, resolve, tcp::Link};
+
+/// How long whoever listens may take to say who they are.
+pub(crate) const PROBE_TIME_MAX: Duration = Duration::from_secs(3);
+/// Most runtime files looked at: a user has a handful of relays.
+const RUNTIME_FILES_MAX: usize = 64;
+
+/// What a relay writes into the runtime directory while it serves.
+#[derive(Debug, Deserialize)]
+struct RuntimeFile {
+    v: u32,
+    tcp: SocketAddr,
+    invite: String,
+    pid: i32,
+}
+
+/// A relay of this user that serves on this machine now. Only this user can write its runtime file,
+/// so its key needs no other proof.
+pub fn relay_of_this_user() -> Option<Invitation> {
+    runtime_directories().iter().find_map(|directory| relay_in(directory))
+}
+
+fn runtime_directories() -> Vec<PathBuf> {
+    let uid = rustix::process::geteuid().as_raw();
+    let own = std::env::temp_dir().join(format!("chat-{uid}"));
+    let xdg = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    xdg.into_iter().filter(|path| path.is_absolute()).chain([own]).collect()
+}
+
+fn relay_in(directory: &Path) -> Option<Invitation> {
+    let uid = rustix::process::geteuid().as_raw();
+    let private = fs::symlink_metadata(directory).ok()?;
+    if !private.is_dir() || private.uid() != uid || private.mode() & 0o022 != 0 {
+        return None;
+    }
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            name.is_some_and(|name| name.starts_with("chat-relay-") && name.ends_with(".json"))
+        })
+        .take(RUNTIME_FILES_MAX)
+        .collect();
+    // The usual port first; the order of a directory means nothing.
+    let usual = format!("chat-relay-{DEFAULT_PORT}.json");
+    files.sort_by_key(|path| (!path.ends_with(&usual), path.clone()));
+    files.iter().find_map(|path| serving(path))
+}
+
+fn serving(path: &Path) -> Option<Invitation> {
+    let file: RuntimeFile = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
+    let process = rustix::process::Pid::from_raw(file.pid)?;
+    if file.v != 1 || rustix::process::test_kill_process(process).is_err() {
+        return None;
+    }
+    let invitation: Invitation = file.invite.parse().ok()?;
+    let host = match file.tcp.ip() {
+        ip if !ip.is_unspecified() => ip,
+        // It listens everywhere, so also on loopback; a dual-stack socket also on IPv4.
+        _ => Ipv4Addr::LOCALHOST.into(),
+    };
+    let address = RelayAddress::new(&host.to_string(), file.tcp.port()).ok()?;
+    Some(Invitation { address, ..invitation })
+}
+
+/// The usual places on this machine.
+pub fn usual_addresses() -> Vec<RelayAddress> {
+    [Ipv4Addr::LOCALHOST.to_string(), Ipv6Addr::LOCALHOST.to_string()]
+        .iter()
+        .filter_map(|host| RelayAddress::new(host, DEFAULT_PORT).ok())
+        .collect()
+}
+
+/// Asks whoever listens at one of `addresses` who they claim to be: a hint where a key may be,
+/// never the truth.
+///
+/// # Errors
+///
+/// What went wrong at each address.
+pub async fn probe(addresses: &[RelayAddress]) -> Result<(RelayAddress, Beacon), super::DialError> {
+    let mut failed = super::DialError::default();
+    for (name, address) in resolve(addresses, &mut failed).await {
+        let outcome = match timeout(PROBE_TIME_MAX, Link::probe(address)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(AttemptError::TimedOut),
+        };
+        match outcome {
+            Ok(beacon) => return Ok((name, beacon)),
+            Err(why) => {
+                failed.attempts.push(super::Attempt { name, address: Some(address), why });
+            }
+        }
+    }
+    Err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use protocol::ids::RelayKey;
+
+    use super::*;
+
+    fn directory() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).expect("ours");
+        directory
+    }
+
+    fn write(directory: &Path, port: u16, tcp: &str, pid: u32) {
+        let key = RelayKey([u8::try_from(port % 250).expect("small"); 32]);
+        let address = RelayAddress::new("relay.example.org", port).expect("valid");
+        let invite = Invitation { address, relay_key: key, ticket: None };
+        let json = format!(r#"{{"v":1,"tcp":"{tcp}","key":"x","invite":"{invite}","pid":{pid}}}"#);
+        fs::write(directory.join(format!("chat-relay-{port}.json")), json).expect("writable");
+    }
+
+    #[test]
+    fn a_serving_relay_is_found_at_an_address_that_works_here() {
+        let directory = directory();
+        write(directory.path(), 7, "[::]:7", std::process::id());
+        let found = relay_in(directory.path()).expect("our own process is alive");
+        assert_eq!(found.address.to_string(), "127.0.0.1:7");
+        assert_eq!(found.relay_key, RelayKey([7; 32]));
+    }
+
+    #[test]
+    fn the_usual_port_comes_first() {
+        let directory = directory();
+        write(directory.path(), 7, "127.0.0.1:7", std::process::id());
+        write(directory.path(), DEFAULT_PORT, "127.0.0.1:4545", std::process::id());
+        let found = relay_in(directory.path()).expect("two are there");
+        assert_eq!(found.address.port(), DEFAULT_PORT);
+    }
+
+    #[test]
+    fn what_a_crash_left_behind_is_not_a_relay() {
+        let directory = directory();
+        let gone = std::process::Command::new("true").spawn().expect("true exists");
+        let pid = gone.id();
+        let mut gone = gone;
+        gone.wait().expect("it ends");
+        write(directory.path(), 7, "127.0.0.1:7", pid);
+        assert_eq!(relay_in(directory.path()), None);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_not_believed() {
+        let directory = directory();
+        write(directory.path(), 7, "127.0.0.1:7", std::process::id());
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("ours");
+        assert_eq!(relay_in(directory.path()), None);
+    }
+}

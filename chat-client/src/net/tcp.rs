@@ -1,0 +1,270 @@
+//! One TCP connection to a relay: bytes in, messages out, and back.
+//!
+//! The driver waits in [`Link::ready`], then takes messages with [`Link::receive`]. What it seals
+//! is written by [`Link::flush`] as far as the socket takes it and by `ready` when it takes more;
+//! while [`Link::is_backed_up`], it should seal nothing.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use protocol::{
+    connection::{Connection, ConnectionError, InitiatorConfig, ReceivedKind},
+    entropy::Entropy,
+    limits::BATCH_BYTES_TARGET,
+    message::{ClientMessage, MessageReader, RelayMessage, encoding::DecodeError},
+    transport::packet::Beacon,
+};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{io::Interest, net::TcpStream};
+
+use super::AttemptError;
+
+/// Bytes read in one go: a few full packets.
+const READ_BYTES: usize = 64 * 1024;
+/// Sealed bytes that may wait for the socket before the engine is no longer asked for more.
+const WAITING_BYTES_MAX: usize = 128 * 1024;
+/// How long the kernel keeps trying to deliver what we wrote before it gives the connection up.
+/// Below the 45 s after which a silent connection counts as dead anyway.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be silent before the kernel probes it: keeps NAT entries alive.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+/// Between two such probes.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// An established connection.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    connection: Connection,
+    peer: SocketAddr,
+    // Received and not yet consumed: `inbox[taken..]`.
+    inbox: Vec<u8>,
+    taken: usize,
+    // Sealed and not yet written: `waiting[written..]`.
+    waiting: Vec<u8>,
+    written: usize,
+}
+
+impl Link {
+    /// Connects and shakes hands.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong at this address.
+    pub async fn connect(
+        address: SocketAddr,
+        config: &InitiatorConfig,
+    ) -> Result<Self, AttemptError> {
+        let connection = Connection::initiator(config, &mut Entropy::system())?;
+        let mut link = Self::open(address, connection).await?;
+        loop {
+            let received = link.connection.receive(&mut link.inbox[link.taken..])?;
+            if let Some(received) = received {
+                link.taken += received.consumed;
+                if matches!(received.kind, ReceivedKind::Established) {
+                    return Ok(link);
+                }
+            } else if link.ready().await? == Stream::Ended {
+                return Err(AttemptError::Closed);
+            }
+        }
+    }
+
+    /// Asks whoever listens at `address` who it claims to be.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong at this address.
+    pub async fn probe(address: SocketAddr) -> Result<Beacon, AttemptError> {
+        let connection = Connection::prober(&mut Entropy::system());
+        let mut link = Self::open(address, connection).await?;
+        loop {
+            let received = link.connection.receive(&mut link.inbox[link.taken..])?;
+            if let Some(received) = received {
+                link.taken += received.consumed;
+                if let ReceivedKind::Beacon(beacon) = received.kind {
+                    return Ok(beacon);
+                }
+            } else if link.ready().await? == Stream::Ended {
+                return Err(AttemptError::Closed);
+            }
+        }
+    }
+
+    async fn open(address: SocketAddr, mut connection: Connection) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        set_options(&stream)?;
+        let waiting = connection.poll_transmit().map(Vec::from).unwrap_or_default();
+        let mut link = Self {
+            stream,
+            connection,
+            peer: address,
+            inbox: Vec::new(),
+            taken: 0,
+            waiting,
+            written: 0,
+        };
+        link.flush()?;
+        Ok(link)
+    }
+
+    /// The address that answered.
+    pub const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Waits until there are new bytes, and writes meanwhile what waits to be written.
+    ///
+    /// # Errors
+    ///
+    /// If the connection broke.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn ready(&mut self) -> io::Result<Stream> {
+        loop {
+            let interest = match self.waiting.is_empty() {
+                true => Interest::READABLE,
+                false => Interest::READABLE | Interest::WRITABLE,
+            };
+            let ready = self.stream.ready(interest).await?;
+            if ready.is_writable() {
+                self.flush()?;
+            }
+            if !ready.is_readable() {
+                continue;
+            }
+            self.inbox.drain(..self.taken);
+            self.taken = 0;
+            self.inbox.reserve(READ_BYTES);
+            match self.stream.try_read_buf(&mut self.inbox) {
+                Ok(0) => return Ok(Stream::Ended),
+                Ok(_) => return Ok(Stream::Open),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Gives every message that has arrived to `sink`, in order.
+    ///
+    /// # Errors
+    ///
+    /// If the peer broke the protocol, or `sink` says that it did: drop the connection.
+    pub fn receive<E>(
+        &mut self,
+        mut sink: impl FnMut(RelayMessage<'_>) -> Result<(), E>,
+    ) -> Result<(), ReceiveError<E>> {
+        while let Some(received) = self.connection.receive(&mut self.inbox[self.taken..])? {
+            if let ReceivedKind::Content(content) = received.kind {
+                for message in MessageReader::new(content) {
+                    sink(RelayMessage::decode(message?)?).map_err(ReceiveError::Refused)?;
+                }
+            }
+            self.taken += received.consumed;
+        }
+        Ok(())
+    }
+
+    /// True while more should not be sealed.
+    pub const fn is_backed_up(&self) -> bool {
+        self.waiting.len() - self.written > WAITING_BYTES_MAX
+    }
+
+    /// Seals messages until there are none or the connection is backed up: as many in a packet as
+    /// make one batch.
+    ///
+    /// # Errors
+    ///
+    /// If the connection cannot seal any more.
+    pub fn seal(
+        &mut self,
+        mut next: impl FnMut() -> Option<ClientMessage<'static>>,
+    ) -> Result<(), ConnectionError> {
+        while !self.is_backed_up() {
+            let Some(first) = next() else { return Ok(()) };
+            self.connection.seal(&mut self.waiting, |content| {
+                first.append_to(content);
+                while content.len() < BATCH_BYTES_TARGET {
+                    let Some(message) = next() else { break };
+                    message.append_to(content);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Writes what waits, as far as the socket takes it now.
+    ///
+    /// # Errors
+    ///
+    /// If the connection broke.
+    pub fn flush(&mut self) -> io::Result<()> {
+        while self.written < self.waiting.len() {
+            match self.stream.try_write(&self.waiting[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.waiting.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// The socket options that matter, as the kernel reports them.
+    pub fn options(&self) -> Vec<(String, String)> {
+        let socket = SockRef::from(&self.stream);
+        let show = |name: &str, value: io::Result<String>| {
+            (name.to_owned(), value.unwrap_or_else(|error| format!("unknown: {error}")))
+        };
+        let address = |value: io::Result<SocketAddr>| value.map(|address| address.to_string());
+        let millis = |value: Duration| format!("{} ms", value.as_millis());
+        let timeout = socket
+            .tcp_user_timeout()
+            .map(|time| time.map_or_else(|| "system default".to_owned(), millis));
+        vec![
+            show("local address", address(self.stream.local_addr())),
+            show("peer address", address(self.stream.peer_addr())),
+            show("TCP_NODELAY", socket.tcp_nodelay().map(|on| on.to_string())),
+            show("SO_KEEPALIVE", socket.keepalive().map(|on| on.to_string())),
+            show("TCP_KEEPIDLE", socket.tcp_keepalive_time().map(millis)),
+            show("TCP_KEEPINTVL", socket.tcp_keepalive_interval().map(millis)),
+            show("TCP_USER_TIMEOUT", timeout),
+            show("SO_RCVBUF", socket.recv_buffer_size().map(|bytes| format!("{bytes} bytes"))),
+            show("SO_SNDBUF", socket.send_buffer_size().map(|bytes| format!("{bytes} bytes"))),
+        ]
+    }
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    // A message never waits for the acknowledgement of the one before.
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+/// Whether more can come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// New bytes are there.
+    Open,
+    /// The peer has closed its side.
+    Ended,
+}
+
+/// Why receiving ended the connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError<E> {
+    /// Below the messages.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// A message that cannot be decoded.
+    #[error("malformed message")]
+    Malformed(#[from] DecodeError),
+    /// A message that the engine refused.
+    #[error("{0}")]
+    Refused(E),
+}

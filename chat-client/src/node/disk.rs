@@ -1,0 +1,116 @@
+//! The thread that owns the store: one request after the other, answers in the same order, so that
+//! a page read after a change shows it.
+
+use std::thread;
+
+use protocol::ids::{ConversationId, Seq};
+use tokio::sync::mpsc;
+
+use super::call::At;
+use crate::{
+    engine::Ticket,
+    store::{History, Store, StoreFailure, StoreRequest, Stored, row::HistoryRow},
+};
+
+/// Requests that may wait. The engine has one under way at a time; the rest are pages for views.
+const JOBS_MAX: usize = 64;
+
+/// What the store is asked.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// By the engine.
+    Perform(Ticket, StoreRequest),
+    /// By a view.
+    Read(ReadId, Read),
+}
+
+/// Names a read until its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ReadId(pub(super) u64);
+
+/// A page that a view wants.
+#[derive(Debug)]
+pub(super) enum Read {
+    Page { conversation: ConversationId, at: At, count: usize },
+    Amends { conversation: ConversationId, from: Seq, to: Seq },
+}
+
+/// What came of a [`Job`].
+#[derive(Debug)]
+pub(super) enum Done {
+    Performed(Ticket, Result<Stored, StoreFailure>),
+    Read(ReadId, Result<Vec<HistoryRow>, StoreFailure>),
+}
+
+/// The store's thread, as the owner sees it.
+#[derive(Debug)]
+pub(super) struct Disk {
+    jobs: Option<mpsc::Sender<Job>>,
+    done: mpsc::Receiver<Done>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Disk {
+    /// Moves the store to its thread, which ends when this is dropped.
+    pub(super) fn start<S, H>(store: S, history: H) -> std::io::Result<Self>
+    where
+        S: Store + Send + 'static,
+        H: History + Send + 'static,
+    {
+        let (jobs, mut waiting) = mpsc::channel(JOBS_MAX);
+        let (answers, done) = mpsc::channel(JOBS_MAX);
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || {
+            let (mut store, history) = (store, history);
+            while let Some(job) = waiting.blocking_recv() {
+                if answers.blocking_send(perform(&mut store, &history, job)).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { jobs: Some(jobs), done, thread: Some(thread) })
+    }
+
+    /// Hands a request over, or gives it back if too many wait.
+    pub(super) fn request(&self, job: Job) -> Result<(), Box<Job>> {
+        let jobs = self.jobs.as_ref().expect("taken only when dropped");
+        jobs.try_send(job).map_err(|error| Box::new(error.into_inner()))
+    }
+
+    /// The next answer; `None` if the thread has died.
+    ///
+    /// # Cancel safety
+    ///
+    /// No answer is lost.
+    pub(super) async fn next(&mut self) -> Option<Done> {
+        self.done.recv().await
+    }
+}
+
+impl Drop for Disk {
+    /// Waits for the thread: the home's lock must not be given back while it still writes.
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.done.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been reported by the hook already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn perform(store: &mut impl Store, history: &impl History, job: Job) -> Done {
+    match job {
+        Job::Perform(ticket, request) => Done::Performed(ticket, store.perform(&request)),
+        Job::Read(id, Read::Page { conversation, at, count }) => Done::Read(
+            id,
+            match at {
+                At::Newest => history.newest(conversation, count),
+                At::Before(seq) => history.before(conversation, seq, count),
+                At::After(seq) => history.after(conversation, seq, count),
+            },
+        ),
+        Job::Read(id, Read::Amends { conversation, from, to }) => {
+            Done::Read(id, history.amends(conversation, from, to))
+        }
+    }
+}
