@@ -6,4 +6,6 @@
 //! ```
 
 pub mod hub;
+pub mod session;
 pub mod store;
+pub mod tail;

@@ -27,7 +27,7 @@ const HEADER_BYTES_MAX: usize = 9 + 1 + 16 + 9 + 9 + 5 + 9;
 
 /// A run of the batch that is filling.
 #[derive(Debug)]
-pub(super) struct OpenRun {
+pub(crate) struct OpenRun {
     conversation: ConversationId,
     first: Seq,
     time: WallTime,
@@ -41,7 +41,7 @@ pub(super) struct OpenRun {
 
 impl OpenRun {
     /// An empty run that begins at `first`, after a log whose chain is `chain`.
-    pub(super) fn new(
+    pub(crate) fn new(
         conversation: ConversationId,
         first: Seq,
         time: WallTime,
@@ -60,7 +60,7 @@ impl OpenRun {
     }
 
     /// Appends a record; the caller computed the chain after it.
-    pub(super) fn push(&mut self, record: &Record<'_>, chain: Digest, decision: Option<Decision>) {
+    pub(crate) fn push(&mut self, record: &Record<'_>, chain: Digest, decision: Option<Decision>) {
         record.append_to(&mut self.bytes);
         self.count += 1;
         self.chain = chain;
@@ -90,7 +90,7 @@ impl OpenRun {
     }
 
     /// Ends the run: what the journal keeps, and what members receive.
-    pub(super) fn finish(mut self) -> (Appended, PublishedRun) {
+    pub(crate) fn finish(mut self) -> (Appended, PublishedRun) {
         let records_bytes = self.bytes.len() - HEADER_BYTES_MAX;
         let header =
             records_header(self.conversation, self.first, self.time, self.count, records_bytes);

@@ -60,6 +60,8 @@ mod rooms;
 mod send;
 mod sessions;
 pub mod state;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod timers;
 

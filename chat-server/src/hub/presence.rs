@@ -55,13 +55,6 @@ impl Presence {
         }
     }
 
-    /// Sessions that have the conversation on screen.
-    pub(super) fn shown_by(&self, id: ConversationId) -> impl Iterator<Item = SessionId> + '_ {
-        let low = (id, SessionId::new(0, 0));
-        let same = move |(of, _): &&(ConversationId, SessionId)| *of == id;
-        self.shown_by.range(low..).take_while(same).map(|(_, session)| *session)
-    }
-
     /// Sessions that watch the account.
     pub(super) fn watchers(&self, account: AccountId) -> impl Iterator<Item = SessionId> + '_ {
         let low = (account, SessionId::new(0, 0));
