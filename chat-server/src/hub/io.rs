@@ -31,11 +31,16 @@ impl SessionId {
     pub const fn shard(self) -> u16 {
         (self.0 >> Self::NUMBER_BITS) as u16
     }
+
+    /// Its number there.
+    pub const fn number(self) -> u64 {
+        self.0 & ((1 << Self::NUMBER_BITS) - 1)
+    }
 }
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.shard(), self.0 & ((1 << Self::NUMBER_BITS) - 1))
+        write!(f, "{}:{}", self.shard(), self.number())
     }
 }
 

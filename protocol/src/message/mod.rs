@@ -233,6 +233,11 @@ impl<'a> MessageReader<'a> {
     pub const fn new(content: &'a [u8]) -> Self {
         Self(content)
     }
+
+    /// The messages not read yet.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.0
+    }
 }
 
 impl<'a> Iterator for MessageReader<'a> {

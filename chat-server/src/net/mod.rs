@@ -1,0 +1,6 @@
+//! The relay's sockets, up to where a shard takes a connection over.
+
+pub(crate) mod acceptor;
+pub mod admission;
+pub mod listen;
+pub mod options;

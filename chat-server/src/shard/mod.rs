@@ -1,0 +1,559 @@
+//! A shard: one thread that owns sockets and sessions, and works in turns.
+//!
+//! ```text
+//!   wait ─▶ mail: new connections, publications, answers
+//!        ─▶ read what is ready, unless the hub's batch is full; inputs go to the hub together
+//!        ─▶ a few handshakes: strangers never hold up those who are here
+//!        ─▶ one packet for every session that something is due for
+//!        ─▶ once a second, look for who is too slow or silent
+//! ```
+//!
+//! There is one task, not one per connection: everything that became due meanwhile is seen before
+//! anything is sent, so that it leaves in one packet and one system call (`ready` has the wakers).
+//! [`link`] is a connection's socket, [`intake`] understands what arrives on it, and
+//! [`crate::session`] decides what a live one gets.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use protocol::{
+    connection::{Connection, ResponderConfig},
+    entropy::Entropy,
+    ids::ConversationId,
+    limits::BATCH_BYTES_TARGET,
+    time::Timestamp,
+};
+use tokio::{
+    net::TcpStream,
+    time::{Interval, MissedTickBehavior, interval},
+};
+use tracing::{debug, warn};
+
+use self::{
+    followers::Followers,
+    link::{Link, WriteOutcome},
+    mail::{Accepted, ShardMail},
+    outgoing::Outgoing,
+    ready::{LinkSignal, ReadyList},
+    slots::Slots,
+};
+use crate::{
+    clock::Clock,
+    hub::{Input, Publication, SessionId, ToSession},
+    net::acceptor::ShardHandle,
+    session::Session,
+    tail::Tails,
+    threads::{hub::HubInbox, reader::ReadQueue},
+};
+
+mod followers;
+mod intake;
+mod link;
+pub(crate) mod mail;
+mod outgoing;
+mod ready;
+mod slots;
+
+/// Read at a time, by all connections of a shard in turn: the largest packet that can wait in
+/// front, and as much again.
+const READ_BUFFER_BYTES: usize = 128 << 10;
+/// Sealed bytes handed to the socket at a time, at least; also the most that waits for a slow one,
+/// give or take a packet.
+const WRITE_BYTES: usize = 48 << 10;
+/// Handshakes answered in one turn: at 180 µs each, live sessions wait 1.5 ms for them.
+const HANDSHAKES_PER_TURN: usize = 8;
+/// How often slow and silent connections are looked for. Their limits are seconds.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A connection that was silent for this long gives its expanded keys back.
+const REST_AFTER: Duration = Duration::from_secs(3);
+/// How long a goodbye may take to leave.
+const GOODBYE_TIME: Duration = Duration::from_secs(2);
+
+/// What all shards of a relay are made from.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardSetup {
+    pub(crate) responder: Arc<ResponderConfig>,
+    pub(crate) limits: ShardLimits,
+    pub(crate) tail_bytes: usize,
+}
+
+/// What a shard is surrounded by.
+pub(crate) struct ShardSurroundings {
+    pub(crate) index: u16,
+    pub(crate) handle: ShardHandle,
+    pub(crate) hub: Arc<HubInbox>,
+    pub(crate) reads: Arc<ReadQueue>,
+    pub(crate) clock: Clock,
+}
+
+/// What a shard enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShardLimits {
+    /// Connections that have not logged in.
+    pub(crate) logins_pending_max: usize,
+    /// How long logging in may take.
+    pub(crate) login_time: Duration,
+    /// How long a session may be silent.
+    pub(crate) silence_max: Duration,
+}
+
+/// Makes what runs on the shard's thread.
+pub(crate) fn start(
+    setup: ShardSetup,
+    surroundings: ShardSurroundings,
+) -> io::Result<impl FnOnce() + Send> {
+    // One task: after each of its turns the kernel is asked what is new.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build()?;
+    Ok(move || {
+        // A task of its own is woken without a system call, unlike the future that `block_on`
+        // drives; and a turn takes as long as it takes, whatever tokio thinks is fair.
+        let turns = async { tokio::task::unconstrained(Shard::new(setup, surroundings)).await };
+        let ended = runtime.block_on(async { tokio::spawn(turns).await });
+        if let Err(error) = ended {
+            tracing::error!(%error, "a shard has panicked");
+        }
+    })
+}
+
+struct Shard {
+    responder: Arc<ResponderConfig>,
+    limits: ShardLimits,
+    around: ShardSurroundings,
+    entropy: Entropy,
+    peers: Slots<Peer>,
+    ready: Arc<ReadyList>,
+    tails: Tails,
+    followers: Followers,
+    outgoing: Outgoing,
+    /// Connections that have not logged in, oldest first; also some that have since.
+    newcomers: VecDeque<u64>,
+    logins_pending: usize,
+    /// Whose handshake has arrived and is not answered yet.
+    handshakes: VecDeque<u64>,
+    /// Whom something is due for.
+    due: Vec<u64>,
+    sweep: Interval,
+    buffers: Buffers,
+    stopped: bool,
+}
+
+/// Buffers of the thread, none of them a connection's.
+struct Buffers {
+    read: Vec<u8>,
+    seal: Vec<u8>,
+    mail: Vec<ShardMail>,
+    ready: Vec<u64>,
+    held: Vec<u64>,
+}
+
+/// A connection and how far it has come.
+struct Peer {
+    link: Link,
+    phase: Phase,
+    /// What its session follows.
+    follows: Vec<ConversationId>,
+    is_due: bool,
+}
+
+/// How far a connection has come.
+enum Phase {
+    /// Nothing worth an answer has arrived.
+    Silent,
+    /// Its handshake waits for its turn.
+    Queued,
+    /// Its handshake is answered, which may have been a replay: it has to attach.
+    Greeted,
+    /// The hub decides about it; nothing more is read. What came with its first message waits.
+    Attaching(Vec<u8>),
+    /// It is a session.
+    Live(Box<Session>),
+    /// It is being told why it has to go, and is closed when that has left, or at this time.
+    Leaving(Box<Session>, Timestamp),
+}
+
+impl Phase {
+    const fn is_login_pending(&self) -> bool {
+        match self {
+            Self::Silent | Self::Queued | Self::Greeted | Self::Attaching(_) => true,
+            Self::Live(_) | Self::Leaving(..) => false,
+        }
+    }
+}
+
+impl Future for Shard {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.turn(context);
+        if self.stopped { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Shard {
+    fn new(setup: ShardSetup, around: ShardSurroundings) -> Self {
+        let mut sweep = interval(SWEEP_INTERVAL);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            responder: setup.responder,
+            limits: setup.limits,
+            around,
+            entropy: Entropy::system(),
+            peers: Slots::new(),
+            ready: Arc::default(),
+            tails: Tails::new(setup.tail_bytes),
+            followers: Followers::default(),
+            outgoing: Outgoing::default(),
+            newcomers: VecDeque::new(),
+            logins_pending: 0,
+            handshakes: VecDeque::new(),
+            due: Vec::new(),
+            sweep,
+            buffers: Buffers {
+                read: vec![0; READ_BUFFER_BYTES],
+                seal: Vec::with_capacity(READ_BUFFER_BYTES),
+                mail: Vec::new(),
+                ready: Vec::new(),
+                held: Vec::new(),
+            },
+            stopped: false,
+        }
+    }
+
+    fn turn(&mut self, context: &mut Context<'_>) {
+        let now = self.around.clock.now();
+        self.take_mail(now, context.waker());
+        if self.stopped {
+            return;
+        }
+        self.take_ready(now, context.waker());
+        self.answer_handshakes(now);
+        self.outgoing.post(&self.around.hub);
+        self.send_due(now);
+        while self.peers.len() > 0 && self.sweep.poll_tick(context).is_ready() {
+            self.sweep(now);
+        }
+        if !self.handshakes.is_empty() {
+            context.waker().wake_by_ref();
+        }
+    }
+
+    fn take_mail(&mut self, now: Timestamp, waker: &Waker) {
+        let mut mail = std::mem::take(&mut self.buffers.mail);
+        self.around.handle.mail.take(&mut mail, waker);
+        for item in mail.drain(..) {
+            match item {
+                ShardMail::Accepted(accepted) => self.adopt(now, accepted),
+                ShardMail::Publish(publication) => self.publish(&publication),
+                ShardMail::ToSession(session, message) => self.on_hub(now, session, message),
+                ShardMail::Read(session, read, answer) => {
+                    if let Some(peer) = self.peers.get_mut(session.number())
+                        && let Phase::Live(live) = &mut peer.phase
+                    {
+                        live.handle_read(read, answer, &self.tails);
+                        mark_due(&mut self.peers, &mut self.due, session.number());
+                    }
+                }
+                ShardMail::ReadAgain => {
+                    for key in std::mem::take(&mut self.buffers.held) {
+                        if let Some(peer) = self.peers.get_mut(key) {
+                            peer.link.signal.again();
+                        }
+                    }
+                }
+                ShardMail::Configure(limits) => self.limits = limits,
+                ShardMail::Stop => self.stop(),
+            }
+        }
+        self.buffers.mail = mail;
+    }
+
+    fn publish(&mut self, publication: &Publication) {
+        self.tails.publish(publication);
+        let heads = publication.runs.iter().map(|run| (run.conversation, run.last()));
+        let advanced = publication.advanced.iter().map(|(id, head, _)| (*id, *head));
+        for (id, head) in heads.chain(advanced) {
+            for key in self.followers.of(id) {
+                let Some(peer) = self.peers.get_mut(*key) else { continue };
+                if let Phase::Live(live) = &mut peer.phase {
+                    live.advance(id, head);
+                }
+                if !std::mem::replace(&mut peer.is_due, true) {
+                    self.due.push(*key);
+                }
+            }
+        }
+    }
+
+    fn adopt(&mut self, now: Timestamp, accepted: Accepted) {
+        let Accepted { stream, address, permit } = accepted;
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                warn!(%error, "cannot wait for a connection");
+                self.around.handle.connections.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        };
+        if self.logins_pending >= self.limits.logins_pending_max && !self.drop_oldest_newcomer() {
+            debug!(%address, "logins_pending_max reached");
+            self.around.handle.connections.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let connection = Connection::responder(Arc::clone(&self.responder), &mut self.entropy);
+        let ready = &self.ready;
+        let key = self.peers.insert_with(|key| {
+            let signal = LinkSignal::new(ready, key);
+            // Whatever has arrived already is looked at in this turn.
+            signal.again();
+            let link = Link::new(stream, connection, signal, address, permit, now);
+            Some(Peer { link, phase: Phase::Silent, follows: Vec::new(), is_due: false })
+        });
+        match key {
+            Some(key) => {
+                self.logins_pending += 1;
+                self.newcomers.push_back(key);
+            }
+            None => {
+                self.around.handle.connections.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Makes room for a newcomer at the cost of the one that has been silent longest. Whoever has
+    /// sent a handshake and waits for us is not silent.
+    fn drop_oldest_newcomer(&mut self) -> bool {
+        for _ in 0..self.newcomers.len() {
+            let Some(key) = self.newcomers.pop_front() else { break };
+            match self.peers.get_mut(key).map(|peer| &peer.phase) {
+                Some(Phase::Silent | Phase::Greeted) => {
+                    self.close(key, "logins_pending_max reached");
+                    return true;
+                }
+                Some(Phase::Queued | Phase::Attaching(_)) => self.newcomers.push_back(key),
+                Some(Phase::Live(_) | Phase::Leaving(..)) | None => {}
+            }
+        }
+        false
+    }
+
+    fn on_hub(&mut self, now: Timestamp, session: SessionId, message: ToSession) {
+        let key = session.number();
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let is_attached = matches!(message, ToSession::Attached { .. });
+        let is_end = matches!(message, ToSession::Close { .. });
+        let mut early = Vec::new();
+        if let Phase::Attaching(waiting) = &mut peer.phase {
+            early = std::mem::take(waiting);
+            self.logins_pending -= 1;
+            peer.phase = Phase::Live(Box::default());
+        }
+        let Phase::Live(live) = &mut peer.phase else { return };
+        if let Some(subscription) = live.handle(message, &self.tails) {
+            self.followers.apply(key, &mut peer.follows, subscription);
+        }
+        mark_due(&mut self.peers, &mut self.due, key);
+        if is_attached {
+            self.resume_reading(now, key, &early);
+        } else if is_end {
+            self.leave(now, key);
+        }
+    }
+
+    /// A session has said goodbye: nothing is taken from it any more.
+    fn leave(&mut self, now: Timestamp, key: u64) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        match std::mem::replace(&mut peer.phase, Phase::Silent) {
+            Phase::Live(session) => {
+                peer.phase = Phase::Leaving(session, now + GOODBYE_TIME);
+                self.followers.forget(key, &std::mem::take(&mut peer.follows));
+            }
+            other => peer.phase = other,
+        }
+    }
+
+    fn take_ready(&mut self, now: Timestamp, waker: &Waker) {
+        let mut ready = std::mem::take(&mut self.buffers.ready);
+        self.ready.take(&mut ready, waker);
+        for key in ready.drain(..) {
+            let Some(peer) = self.peers.get_mut(key) else { continue };
+            peer.link.signal.clear();
+            match peer.link.flush() {
+                WriteOutcome::Done => mark_due(&mut self.peers, &mut self.due, key),
+                WriteOutcome::Waits => {}
+                WriteOutcome::Broken => {
+                    self.close(key, "write failed");
+                    continue;
+                }
+            }
+            if self.around.hub.wants_input() {
+                self.read(now, key);
+            } else {
+                self.buffers.held.push(key);
+            }
+        }
+        self.buffers.ready = ready;
+    }
+
+    fn answer_handshakes(&mut self, now: Timestamp) {
+        for _ in 0..HANDSHAKES_PER_TURN {
+            let Some(key) = self.handshakes.pop_front() else { return };
+            self.answer_handshake(now, key);
+        }
+    }
+
+    fn send_due(&mut self, now: Timestamp) {
+        let mut due = std::mem::take(&mut self.due);
+        for key in due.drain(..) {
+            match self.send_to(key) {
+                Sent::Fine => {}
+                Sent::SaysGoodbye => {
+                    self.outgoing
+                        .push(Input::Detached { session: SessionId::new(self.around.index, key) });
+                    self.leave(now, key);
+                    if matches!(self.send_to(key), Sent::Gone) {
+                        self.close(key, "sent away");
+                    }
+                }
+                Sent::Gone => self.close(key, "gone"),
+            }
+        }
+        self.due = due;
+    }
+
+    fn send_to(&mut self, key: u64) -> Sent {
+        let Some(peer) = self.peers.get_mut(key) else { return Sent::Fine };
+        peer.is_due = false;
+        match &mut peer.phase {
+            Phase::Live(session) => {
+                let outcome = compose(&mut peer.link, session, &self.tails, &mut self.buffers.seal);
+                if outcome == WriteOutcome::Broken {
+                    return Sent::Gone;
+                }
+                if session.is_closing() {
+                    return Sent::SaysGoodbye;
+                }
+                if let Some(read) = session.poll_read() {
+                    self.around.reads.post(SessionId::new(self.around.index, key), read);
+                }
+                Sent::Fine
+            }
+            Phase::Leaving(session, _) => {
+                let outcome = compose(&mut peer.link, session, &self.tails, &mut self.buffers.seal);
+                let has_left = peer.link.is_flushed() && !session.has_output();
+                if outcome == WriteOutcome::Broken || has_left { Sent::Gone } else { Sent::Fine }
+            }
+            Phase::Silent | Phase::Queued | Phase::Greeted | Phase::Attaching(_) => Sent::Fine,
+        }
+    }
+
+    fn sweep(&mut self, now: Timestamp) {
+        let mut expired = Vec::new();
+        for (key, peer) in self.peers.iter_mut() {
+            let silence = now.since(peer.link.heard);
+            let reason = match &peer.phase {
+                // `heard` is when it was accepted: bytes that trickle in buy no time.
+                Phase::Silent | Phase::Queued | Phase::Greeted | Phase::Attaching(_) => {
+                    (silence > self.limits.login_time).then_some("login_time reached")
+                }
+                Phase::Live(_) => {
+                    if silence > REST_AFTER {
+                        peer.link.rest();
+                    }
+                    (silence > self.limits.silence_max).then_some("silence_max reached")
+                }
+                Phase::Leaving(_, until) => (now >= *until).then_some("goodbye did not leave"),
+            };
+            expired.extend(reason.map(|reason| (key, reason)));
+        }
+        for (key, reason) in expired {
+            self.close(key, reason);
+        }
+    }
+
+    /// Forgets a connection. The hub hears of it if it knew it.
+    fn close(&mut self, key: u64, reason: &'static str) {
+        let Some(peer) = self.peers.remove(key) else { return };
+        debug!(address = %peer.link.address, reason, "connection closed");
+        if peer.phase.is_login_pending() {
+            self.logins_pending -= 1;
+        }
+        self.followers.forget(key, &peer.follows);
+        let session = SessionId::new(self.around.index, key);
+        match peer.phase {
+            Phase::Live(_) | Phase::Attaching(_) => self.outgoing.push(Input::Detached { session }),
+            // The hub does not know it, or no longer.
+            Phase::Silent | Phase::Queued | Phase::Greeted | Phase::Leaving(..) => {}
+        }
+        self.around.handle.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn stop(&mut self) {
+        let keys: Vec<u64> = self.peers.iter_mut().map(|(key, _)| key).collect();
+        for key in keys {
+            self.close(key, "the relay stops");
+        }
+        self.outgoing.post(&self.around.hub);
+        self.stopped = true;
+    }
+}
+
+/// Puts a connection on the list of those who get a packet in this turn.
+fn mark_due(peers: &mut Slots<Peer>, due: &mut Vec<u64>, key: u64) {
+    if let Some(peer) = peers.get_mut(key)
+        && !std::mem::replace(&mut peer.is_due, true)
+    {
+        due.push(key);
+    }
+}
+
+/// What became of a session's turn to send.
+enum Sent {
+    /// What was due is on its way, or waits for the socket.
+    Fine,
+    /// The session has decided to end.
+    SaysGoodbye,
+    /// The peer is gone, or was told everything.
+    Gone,
+}
+
+/// Sends what a session has to say until nothing is left or the socket is full: packets of the
+/// size that seals best, several to a system call.
+fn compose(
+    link: &mut Link,
+    session: &mut Session,
+    tails: &Tails,
+    scratch: &mut Vec<u8>,
+) -> WriteOutcome {
+    while link.is_flushed() && session.has_output() {
+        scratch.clear();
+        while session.has_output() && scratch.len() < WRITE_BYTES {
+            let before = scratch.len();
+            let sealed = link.connection.seal(scratch, |content| {
+                session.compose(tails, content, BATCH_BYTES_TARGET);
+            });
+            if let Err(error) = sealed {
+                warn!(%error, "cannot seal");
+                return WriteOutcome::Broken;
+            }
+            if scratch.len() == before {
+                break;
+            }
+        }
+        if scratch.is_empty() {
+            break;
+        }
+        match link.write(scratch) {
+            WriteOutcome::Done => {}
+            outcome => return outcome,
+        }
+    }
+    WriteOutcome::Done
+}

@@ -1,0 +1,207 @@
+//! The hub's thread: feeds the hub what arrives, hands out what it decides.
+//!
+//! ```text
+//!   shards ──inputs──▶ ┌─────┐ ──commit──▶ committer
+//!   committer ──done──▶│ hub │ ──outputs─▶ shards
+//!   operator ──calls──▶└─────┘ ──answers─▶ operator
+//! ```
+//!
+//! One round takes everything that is in the inbox, then hands the next commit to the disk before
+//! it wakes the shards: the disk works while they send.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use protocol::time::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::{
+    clock::Clock,
+    hub::{Hub, HubConfig, Input, OperatorAnswer, OperatorCall, OperatorError, Output},
+    shard::mail::{ShardBox, ShardMail},
+    store::{CommitError, Loaded},
+    threads::{committer::CommitterMail, mailbox::Mailbox},
+};
+
+/// Bytes of messages that may wait in the inbox before shards stop reading: a few batches, so that
+/// the hub never runs dry and a stalled one never costs more.
+const WAITING_BYTES_MAX: usize = 4 << 20;
+
+/// Mail for the hub.
+#[derive(Debug)]
+pub(crate) enum HubMail {
+    /// Of one shard's turn, and the bytes of messages in it.
+    Inputs(Vec<Input>, usize),
+    /// The commit under way is done.
+    Committed(Result<(), CommitError>),
+    /// The state as the store has it.
+    Reloaded(Box<Loaded>),
+    /// From the machine itself.
+    Operator(OperatorCall, oneshot::Sender<Result<OperatorAnswer, OperatorError>>),
+    /// Other settings.
+    Configure(Box<HubConfig>),
+    /// Tell everybody to come back later, spread over this time; take nobody new.
+    Drain(Duration),
+    /// End.
+    Stop,
+}
+
+/// What shards and committer share with the hub: its mail, and whether it takes more.
+#[derive(Debug)]
+pub(crate) struct HubInbox {
+    mailbox: Mailbox<HubMail>,
+    waiting_bytes: AtomicUsize,
+    batch_open: AtomicBool,
+}
+
+impl HubInbox {
+    pub(crate) fn new() -> Self {
+        Self {
+            mailbox: Mailbox::new(),
+            waiting_bytes: AtomicUsize::new(0),
+            batch_open: AtomicBool::new(true),
+        }
+    }
+
+    pub(crate) fn post(&self, mail: HubMail) {
+        if let HubMail::Inputs(_, bytes) = &mail {
+            self.waiting_bytes.fetch_add(*bytes, Ordering::Relaxed);
+        }
+        self.mailbox.post(mail);
+    }
+
+    /// Whether shards may read. When this turns true again, they get [`ShardMail::ReadAgain`].
+    pub(crate) fn wants_input(&self) -> bool {
+        self.batch_open.load(Ordering::Acquire)
+            && self.waiting_bytes.load(Ordering::Relaxed) < WAITING_BYTES_MAX
+    }
+}
+
+/// The hub with its surroundings.
+pub(crate) struct HubThread {
+    pub(crate) hub: Hub,
+    pub(crate) inbox: Arc<HubInbox>,
+    pub(crate) committer: Arc<Mailbox<CommitterMail>>,
+    pub(crate) shards: Vec<Arc<ShardBox>>,
+    pub(crate) clock: Clock,
+    /// The committer is reading the state again.
+    pub(crate) reloading: bool,
+}
+
+impl HubThread {
+    /// Runs until it is told to stop.
+    pub(crate) fn run(mut self) {
+        let mut mail = Vec::new();
+        let mut outgoing: Vec<Vec<ShardMail>> = self.shards.iter().map(|_| Vec::new()).collect();
+        let mut operators = Operators::default();
+        let mut wanted_input = true;
+        loop {
+            let deadline = self.hub.poll_timeout();
+            self.inbox.mailbox.take(&mut mail, deadline.map(|at| self.clock.instant(at)));
+            let now = self.clock.now();
+            for item in mail.drain(..) {
+                if self.handle(now, item, &mut operators).is_break() {
+                    return;
+                }
+            }
+            if deadline.is_some_and(|at| at <= now) {
+                self.hub.handle_timeout(now, self.clock.wall());
+            }
+            if let Some(commit) = self.hub.poll_commit() {
+                self.committer.post(CommitterMail::Commit(commit));
+            }
+            if self.hub.poll_reload() && !std::mem::replace(&mut self.reloading, true) {
+                self.committer.post(CommitterMail::Reload);
+            }
+            self.sort_outputs(&mut outgoing, &mut operators);
+            let wants_input = self.hub.wants_input();
+            self.inbox.batch_open.store(wants_input, Ordering::Release);
+            if wants_input && !wanted_input {
+                for mail in &mut outgoing {
+                    mail.push(ShardMail::ReadAgain);
+                }
+            }
+            wanted_input = wants_input;
+            for (shard, mail) in self.shards.iter().zip(&mut outgoing) {
+                shard.post_all(mail);
+            }
+        }
+    }
+
+    fn handle(
+        &mut self,
+        now: Timestamp,
+        mail: HubMail,
+        operators: &mut Operators,
+    ) -> std::ops::ControlFlow<()> {
+        match mail {
+            HubMail::Inputs(inputs, bytes) => {
+                self.inbox.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                let wall = self.clock.wall();
+                for input in inputs {
+                    self.hub.handle_input(now, wall, input);
+                }
+            }
+            HubMail::Committed(outcome) => {
+                self.hub.handle_committed(now, self.clock.wall(), outcome);
+            }
+            HubMail::Reloaded(loaded) => {
+                self.reloading = false;
+                self.hub.handle_reloaded(now, *loaded);
+            }
+            HubMail::Operator(call, reply) => {
+                let id = operators.register(reply);
+                self.hub.handle_input(now, self.clock.wall(), Input::Operator { id, call });
+            }
+            HubMail::Configure(config) => self.hub.handle_config(*config),
+            HubMail::Drain(spread) => self.hub.drain(now, spread),
+            HubMail::Stop => return std::ops::ControlFlow::Break(()),
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn sort_outputs(&mut self, outgoing: &mut [Vec<ShardMail>], operators: &mut Operators) {
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Publish(publication) => {
+                    for mail in &mut *outgoing {
+                        mail.push(ShardMail::Publish(Arc::clone(&publication)));
+                    }
+                }
+                Output::ToSession(session, message) => {
+                    outgoing[usize::from(session.shard())]
+                        .push(ShardMail::ToSession(session, message));
+                }
+                Output::ToOperator(id, answer) => operators.answer(id, answer),
+            }
+        }
+    }
+}
+
+/// Operators that wait for an answer. There are as many as the control socket serves.
+#[derive(Default)]
+struct Operators {
+    next: u64,
+    waiting: BTreeMap<u64, oneshot::Sender<Result<OperatorAnswer, OperatorError>>>,
+}
+
+impl Operators {
+    fn register(&mut self, reply: oneshot::Sender<Result<OperatorAnswer, OperatorError>>) -> u64 {
+        self.next += 1;
+        self.waiting.insert(self.next, reply);
+        self.next
+    }
+
+    fn answer(&mut self, id: u64, answer: Result<OperatorAnswer, OperatorError>) {
+        if let Some(reply) = self.waiting.remove(&id) {
+            // An operator that went away needs no answer.
+            let _ = reply.send(answer);
+        }
+    }
+}
