@@ -162,7 +162,8 @@ impl Outbox {
         }
         let (floor, _) = lane.open.first_key_value()?;
         for (counter, local) in lane.open.range(lane.next..) {
-            let entry = self.entries.get(local)?;
+            // Its record is in the history already, not durably yet.
+            let Some(entry) = self.entries.get(local) else { continue };
             if entry.row.stage.is_settled() {
                 continue;
             }
@@ -287,6 +288,15 @@ impl Outbox {
         let row = OutboxRow { payload: Payload::Encoded(encoded), ..entry.row };
         self.insert(row.clone());
         Some(row)
+    }
+
+    /// The entry's record is in the history. Its number stays below the floor's reach until
+    /// [`Self::settle`] says that this is durable.
+    pub(super) fn found_in_log(&mut self, local: LocalId) {
+        let entry = self.entries.remove(&local);
+        if let Some(encoded) = entry.as_ref().and_then(|entry| entry.row.encoded()) {
+            self.by_counter.remove(&encoded.counter);
+        }
     }
 
     /// Takes an entry out for good.

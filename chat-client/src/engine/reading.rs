@@ -284,7 +284,9 @@ impl Engine {
             return;
         }
         let told = matches!(entry.row.stage, Stage::Accepted { .. });
-        self.drop_entry(local);
+        self.outbox.found_in_log(local);
+        self.change(Change::OutboxGone(local));
+        self.journal.then(Then::Settled(id, counter));
         if !told {
             let state = OutboxState::Sent { seq: record.seq, time: record.time };
             self.events.push_back(Event::Outbox { local, state });
