@@ -234,7 +234,9 @@ impl Engine {
             },
             Purpose::Lookup(devices) => {
                 if let Ok(Reply::Lookup(found)) = outcome {
-                    found.into_iter().for_each(|device| self.learn_device(device));
+                    for device in found {
+                        self.learn_device(device);
+                    }
                 }
                 self.roster.give_up(now, &devices);
                 self.announce_all(now);
@@ -253,7 +255,9 @@ impl Engine {
                 self.learn_person(person);
             }
             Reply::Lookup(devices) => {
-                devices.iter().cloned().for_each(|device| self.learn_device(device));
+                for device in devices {
+                    self.learn_device(device.clone());
+                }
             }
             Reply::OpenDirect(info) | Reply::CreateRoom(info) | Reply::Join(info) => {
                 self.learn_conversation(now, info.clone());
@@ -289,7 +293,7 @@ impl Engine {
     }
 
     /// The store's answer to a look-up.
-    pub(super) fn on_found(&mut self, _now: Timestamp, query: Query, found: Found) {
+    pub(super) fn on_found(&mut self, query: Query, found: Found) {
         match (query, found) {
             (Query::ChainAt(id, seq), Found::Chain(chain)) => self.on_own_chain(id, seq, chain),
             (Query::OwnAbove(id, common, _), Found::Own { above, records }) => {
@@ -343,17 +347,14 @@ impl Engine {
             return;
         }
         let mut left = held.intervals.as_slice().to_vec();
-        match left.pop() {
-            Some(current) => {
-                let audit = Audit { command: id, left, current, records: 0 };
-                self.audits.insert(conversation, audit);
-                self.journal.ask(Query::Rehash(conversation, current));
-            }
-            None => {
-                let report = AuditReport { records: 0, differs_at: None };
-                self.done(id, Ok(Answer::Audited(report)));
-            }
-        }
+        let Some(current) = left.pop() else {
+            let report = AuditReport { records: 0, differs_at: None };
+            self.done(id, Ok(Answer::Audited(report)));
+            return;
+        };
+        let audit = Audit { command: id, left, current, records: 0 };
+        self.audits.insert(conversation, audit);
+        self.journal.ask(Query::Rehash(conversation, current));
     }
 
     fn on_rehashed(&mut self, id: ConversationId, interval: Interval, chain: Option<Digest>) {

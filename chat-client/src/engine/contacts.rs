@@ -17,7 +17,7 @@ use protocol::{
 };
 
 use super::{
-    Engine, Event, Notice, OutboxState,
+    Conversation, Engine, Event, Notice, OutboxState,
     asking::Purpose,
     command::{Answer, CommandError, CommandId},
 };
@@ -148,7 +148,7 @@ impl Engine {
             Destination::Room(name) => match self.joined_room(&name) {
                 Some(conversation) => {
                     self.contacts.asked.remove(&Destination::Room(name));
-                    self.place_waiting(now, conversation);
+                    self.place_waiting(conversation);
                 }
                 None => {
                     let request = Join { room: name.clone() };
@@ -198,7 +198,7 @@ impl Engine {
         let id = info.id;
         self.contacts.asked.remove(&Destination::Person(name.clone()));
         self.learn_conversation(now, info.clone());
-        self.place_waiting(now, id);
+        self.place_waiting(id);
         for command in self.contacts.opening.remove(&name).unwrap_or_default() {
             self.done_when_durable(command, Answer::Conversation(Box::new(info.clone())));
         }
@@ -289,8 +289,7 @@ impl Engine {
     }
 
     /// Gives what waits for this conversation its numbers and bytes, in the order it was said.
-    pub(super) fn place_waiting(&mut self, now: Timestamp, id: ConversationId) {
-        let _ = now;
+    pub(super) fn place_waiting(&mut self, id: ConversationId) {
         for local in self.outbox.unresolved() {
             let Some(entry) = self.outbox.get(local) else { continue };
             let Payload::Unresolved { to, draft } = &entry.row.payload else { continue };
@@ -361,7 +360,7 @@ impl Engine {
             info.kind == Kind::DIRECT
                 && info.peer.as_ref().is_some_and(|peer| peer.account == account)
         };
-        directs.find(|conversation| with(&conversation.info)).map(|conversation| conversation.id())
+        directs.find(|conversation| with(&conversation.info)).map(Conversation::id)
     }
 
     fn destination(&self, local: LocalId) -> Option<Destination> {

@@ -118,7 +118,7 @@ impl Engine {
             self.events.push_back(Event::ConversationChanged(id));
         }
         self.follow(id);
-        self.place_waiting(now, id);
+        self.place_waiting(id);
     }
 
     /// Every conversation of the account is named.
