@@ -195,14 +195,14 @@ impl Engine {
         match purpose {
             Purpose::Conversation(command) => match described(outcome) {
                 Ok(info) => {
-                    self.learn_conversation(now, info.clone());
+                    self.learn_conversation(info.clone());
                     self.done_when_durable(command, Answer::Conversation(Box::new(info)));
                 }
                 Err(error) => self.done(command, Err(error)),
             },
             Purpose::Reply(command) => match outcome {
                 Ok(reply) => {
-                    self.learn_from(now, &reply);
+                    self.learn_from(&reply);
                     self.done_when_durable(command, Answer::Reply(Box::new(reply)));
                 }
                 Err(refusal) => self.done(command, Err(CommandError::Refused(refusal))),
@@ -212,24 +212,24 @@ impl Engine {
                 Err(refusal) => self.done(command, Err(CommandError::Refused(refusal))),
             },
             Purpose::Resolve(name) => match outcome {
-                Ok(Reply::Resolve(person)) => self.on_resolved(now, name, person),
+                Ok(Reply::Resolve(person)) => self.on_resolved(name, person),
                 Ok(_) => self.on_not_resolved(now, Destination::Person(name), unreadable()),
                 Err(refusal) => self.on_not_resolved(now, Destination::Person(name), refusal),
             },
             Purpose::OpenFor(name) => match described(outcome) {
-                Ok(info) => self.on_opened(now, name, info),
+                Ok(info) => self.on_opened(&name, info),
                 Err(error) => {
                     self.on_not_resolved(now, Destination::Person(name), refusal_of(error));
                 }
             },
             Purpose::JoinFor(name) => match described(outcome) {
-                Ok(info) => self.on_joined_for(now, name, info),
+                Ok(info) => self.on_joined_for(name, info),
                 Err(error) => {
                     self.on_not_resolved(now, Destination::Room(name), refusal_of(error));
                 }
             },
             Purpose::Reopen(conversation) => match described(outcome) {
-                Ok(info) => self.learn_conversation(now, info),
+                Ok(info) => self.learn_conversation(info),
                 Err(_) => self.on_lost(conversation),
             },
             Purpose::Lookup(devices) => {
@@ -249,7 +249,7 @@ impl Engine {
     }
 
     /// Keeps what a reply to a person's own question says in passing.
-    fn learn_from(&mut self, now: Timestamp, reply: &Reply) {
+    fn learn_from(&mut self, reply: &Reply) {
         match reply {
             Reply::Resolve(person) | Reply::Rename(person) => {
                 self.learn_person(person);
@@ -260,7 +260,7 @@ impl Engine {
                 }
             }
             Reply::OpenDirect(info) | Reply::CreateRoom(info) | Reply::Join(info) => {
-                self.learn_conversation(now, info.clone());
+                self.learn_conversation(info.clone());
             }
             Reply::Members(members) => {
                 for member in members {
