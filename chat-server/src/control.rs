@@ -6,7 +6,7 @@
 use std::{
     fs, io,
     io::{Read as _, Write as _},
-    os::unix::net::UnixStream as StdUnixStream,
+    os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -44,24 +44,52 @@ pub enum ControlError {
     Refused(String),
 }
 
-/// The listening socket; removed with it.
+/// The bound socket; nobody is answered yet.
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
-    listener: UnixListener,
-    path: PathBuf,
+    listener: StdUnixListener,
+    path: SocketPath,
 }
 
 impl ControlSocket {
-    /// Listens in `data_dir`, which must be this process's alone.
+    /// Binds in `data_dir`, which must be this process's alone.
     pub(crate) fn bind(data_dir: &Path) -> io::Result<Self> {
         let path = data_dir.join(CONTROL_SOCKET);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        Ok(Self { listener: UnixListener::bind(&path)?, path })
+        let listener = StdUnixListener::bind(&path)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, path: SocketPath(path) })
     }
 
+    /// Listens on the caller's runtime.
+    pub(crate) fn listen(self) -> io::Result<ControlListener> {
+        let listener = UnixListener::from_std(self.listener)?;
+        Ok(ControlListener { listener, _path: self.path })
+    }
+}
+
+/// The socket's name, removed with it.
+#[derive(Debug)]
+struct SocketPath(PathBuf);
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        // A relay that starts next removes it too.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// The socket of a serving relay.
+#[derive(Debug)]
+pub(crate) struct ControlListener {
+    listener: UnixListener,
+    _path: SocketPath,
+}
+
+impl ControlListener {
     /// The next request, from this user or root.
     ///
     /// # Cancel safety
@@ -96,13 +124,6 @@ impl ControlSocket {
                 Err(io::Error::new(io::ErrorKind::InvalidData, error))
             }
         }
-    }
-}
-
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
-        // A relay that starts next removes it too.
-        let _ = fs::remove_file(&self.path);
     }
 }
 

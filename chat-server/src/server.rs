@@ -34,8 +34,8 @@ use crate::{
     backup,
     clock::Clock,
     config::{Config, value},
-    control::{Answer, Asker, ControlSocket},
-    hub::{Hub, HubConfig, Registration},
+    control::{Answer, Asker, ControlListener, ControlSocket},
+    hub::{Hub, HubConfig, Limits, Rate, Registration, Retention},
     invite::invitation,
     key::{self, KeyError},
     net::{
@@ -67,6 +67,9 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     invitation: Invitation,
+    /// By these, programs on this machine find and reach it. It works without.
+    runtime_file: Option<RuntimeFile>,
+    control: Option<ControlSocket>,
     store: Box<dyn Store>,
     hub: Hub,
     clock: Clock,
@@ -185,8 +188,14 @@ impl Server {
         let addresses = addresses?;
         let invitation =
             invitation(addresses[0], &settings.server.public_host, key.relay_key(), None)?;
+        let runtime_file = RuntimeFile::write(addresses[0], &invitation)
+            .inspect_err(|error| warn!(%error, "programs on this machine will not find the relay"));
+        let control =
+            ControlSocket::bind(data_dir).inspect_err(|error| warn!(%error, "no control socket"));
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
         Ok(Self {
+            runtime_file: runtime_file.ok(),
+            control: control.ok(),
             config,
             key,
             listeners,
@@ -246,9 +255,8 @@ impl Server {
     ///
     /// Dropping the future stops the relay as [`Controller::stop`] does, but does not wait.
     pub async fn serve(self) -> Result<(), ServeError> {
-        let Self {
-            config, key, listeners, addresses, invitation, store, hub, clock, orders, ..
-        } = self;
+        let Self { config, key, listeners, addresses, invitation, runtime_file, .. } = self;
+        let Self { control, store, hub, clock, orders, .. } = self;
         let settings = &config.settings;
         let archiver = store.archiver()?;
         let shards = shard_count(&config);
@@ -267,10 +275,7 @@ impl Server {
             },
         })?;
         let admission = Admission::new(admission_limits(&config));
-        let _runtime_file = RuntimeFile::write(addresses[0], &invitation)
-            .inspect_err(|error| warn!(%error, "programs on this machine will not find the relay"));
-        let control = ControlSocket::bind(&settings.server.data_dir)
-            .inspect_err(|error| warn!(%error, "no control socket"));
+        let control = control.map(ControlSocket::listen).transpose()?;
         let mut serving = Serving {
             acceptor: Some(Acceptor::start(
                 listeners,
@@ -285,8 +290,8 @@ impl Server {
             invitation,
         };
         info!(shards, address = %addresses[0], "serving");
-        serving.run(&threads, orders, control.ok()).await;
-        drop(serving);
+        serving.run(&threads, orders, control).await;
+        drop((serving, runtime_file));
         threads.stop().await;
         Ok(())
     }
@@ -308,7 +313,7 @@ impl Serving {
         &mut self,
         threads: &Threads,
         mut orders: mpsc::Receiver<Order>,
-        control: Option<ControlSocket>,
+        control: Option<ControlListener>,
     ) {
         let mut deadline: Option<Instant> = None;
         let mut look_again = tokio::time::interval(Duration::from_millis(50));
@@ -404,7 +409,7 @@ impl Serving {
     }
 }
 
-async fn next_request(control: Option<&ControlSocket>) -> (OperatorRequest, Asker) {
+async fn next_request(control: Option<&ControlListener>) -> (OperatorRequest, Asker) {
     match control {
         Some(control) => control.next().await,
         None => std::future::pending().await,
@@ -429,8 +434,10 @@ pub(crate) fn create_private_dir(path: &std::path::Path) -> io::Result<()> {
 }
 
 pub(crate) fn hub_config(config: &Config, key: &StaticKey) -> HubConfig {
-    let accounts = &config.settings.accounts;
+    let (accounts, limits) = (&config.settings.accounts, &config.settings.limits);
     let secret = sha256(&[b"relay ticket secret v1", &*key.to_bytes()]);
+    let records_max = (limits.records_max > 0).then(|| limits.records_max.into());
+    let defaults = HubConfig::new(vec![key.relay_key()], secret);
     HubConfig {
         relay_name: config.settings.server.name.clone(),
         registration: match accounts.registration {
@@ -439,8 +446,29 @@ pub(crate) fn hub_config(config: &Config, key: &StaticKey) -> HubConfig {
             value::Registration::Closed => Registration::Closed,
         },
         reserved_names: accounts.reserved_names.iter().cloned().collect(),
-        ..HubConfig::new(vec![key.relay_key()], secret)
+        retention: Retention { records_max, ..defaults.retention },
+        limits: Limits {
+            messages: rate(limits.messages_per_second, limits.messages_burst),
+            message_bytes: rate(
+                limits.message_bytes_per_second.as_u32(),
+                limits.message_bytes_burst.as_u32(),
+            ),
+            requests: rate(limits.requests_per_second, limits.requests_burst),
+            registrations: rate(limits.registrations_per_second, limits.registrations_burst),
+            accounts_max: limits.accounts_max,
+            conversations_per_account_max: limits.conversations_per_account_max,
+            rooms_per_account_max: limits.rooms_per_account_max,
+            members_per_room_max: limits.members_per_room_max,
+            batch_messages_max: limits.batch_messages_max,
+            batch_bytes_max: limits.batch_bytes_max.as_u32(),
+            ..defaults.limits
+        },
+        ..defaults
     }
+}
+
+const fn rate(per_second: u32, burst: u32) -> Rate {
+    Rate { per_second, burst }
 }
 
 fn shard_count(config: &Config) -> usize {

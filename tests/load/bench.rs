@@ -26,7 +26,12 @@ use crate::cli::Common;
 const PARALLEL: usize = 64;
 
 /// Limits that keep people from flooding a relay would keep this program from measuring one.
-const SETTINGS: &[(&str, &str)] = &[];
+const SETTINGS: &[(&str, &str)] = &[
+    ("CHAT_SERVER__LIMITS__MESSAGES_PER_SECOND", "0"),
+    ("CHAT_SERVER__LIMITS__MESSAGE_BYTES_PER_SECOND", "0"),
+    ("CHAT_SERVER__LIMITS__REQUESTS_PER_SECOND", "0"),
+    ("CHAT_SERVER__LIMITS__REGISTRATIONS_PER_SECOND", "0"),
+];
 
 /// Why a measurement could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -183,6 +183,8 @@ impl Config {
                 self.settings.limits.connections_per_address_max,
             ),
             ("limits.logins_pending_max", self.settings.limits.logins_pending_max),
+            ("limits.batch_messages_max", self.settings.limits.batch_messages_max),
+            ("limits.batch_bytes_max", self.settings.limits.batch_bytes_max.as_u32()),
             ("socket.backlog", self.settings.socket.backlog),
         ];
         for (path, value) in at_least_one {

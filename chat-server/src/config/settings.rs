@@ -137,6 +137,36 @@ settings! {
         login_time: Duration = Duration::from_secs(5), Reload;
         /// How long a session may be silent; clients speak every 15 s.
         silence_max: Duration = Duration::from_secs(45), Reload;
+        /// Messages of one account per second in the long run; 0 is no limit.
+        messages_per_second: u32 = 50, Reload;
+        /// Messages of one account at once.
+        messages_burst: u32 = 1_000, Reload;
+        /// Bytes of one account's messages per second in the long run; 0 is no limit.
+        message_bytes_per_second: ByteCount = ByteCount(256 << 10), Reload;
+        /// Bytes of one account's messages at once.
+        message_bytes_burst: ByteCount = ByteCount(4 << 20), Reload;
+        /// Requests of one account per second in the long run; 0 is no limit.
+        requests_per_second: u32 = 20, Reload;
+        /// Requests of one account at once.
+        requests_burst: u32 = 200, Reload;
+        /// New accounts from one address per second in the long run; 0 is no limit.
+        registrations_per_second: u32 = 5, Reload;
+        /// New accounts from one address at once.
+        registrations_burst: u32 = 200, Reload;
+        /// Accounts of this relay.
+        accounts_max: u32 = 100_000, Reload;
+        /// Conversations one account has to do with.
+        conversations_per_account_max: u32 = 500, Reload;
+        /// Rooms one account may found.
+        rooms_per_account_max: u32 = 50, Reload;
+        /// Members of one room.
+        members_per_room_max: u32 = 10_000, Reload;
+        /// Records one conversation keeps; 0 keeps all.
+        records_max: u32 = 0, Reload;
+        /// Messages that share one sync of the disk before input waits.
+        batch_messages_max: u32 = 4_096, Reload;
+        /// Bytes that share one sync of the disk before input waits.
+        batch_bytes_max: ByteCount = ByteCount(1 << 20), Reload;
         /// Memory for the newest messages, from which they are sent to everybody.
         tail_bytes: ByteCount = ByteCount(64 << 20), Restart;
     }

@@ -338,11 +338,12 @@ impl Hub {
 
     /// Gives an answer once everything it may rest on is durable.
     fn hold(&mut self, held: Held) {
-        if let Some(pledge) = self.pending() {
-            pledge.held.push(held);
-        } else {
-            let held = self.resolve(held);
-            self.outputs.push_back(held);
+        match self.pending() {
+            Some(pledge) => pledge.held.push(held),
+            None => {
+                let held = self.resolve(held);
+                self.outputs.push_back(held);
+            }
         }
     }
 
@@ -382,8 +383,8 @@ impl Hub {
         }
     }
 
-    fn release(&self, answer: Held) -> Output {
-        match answer {
+    fn release(&self, held: Held) -> Output {
+        match held {
             Held::Accepted(session, accepted) => {
                 let message = RelayMessage::Accepted(accepted);
                 Output::ToSession(session, ToSession::Message(message))

@@ -2,17 +2,19 @@
 //! recognises its own by a MAC, and they expire.
 //!
 //! ```text
-//!   version 1 ‖ expires u64 (ms since 1970, big-endian) ‖ nonce 8 ‖ MAC 16
+//!   version 1 ‖ expires u64 (ms since 1970, big-endian) ‖ nonce 7 ‖ MAC 16
 //! ```
 
-use protocol::{ids::sha256, time::WallTime};
+use protocol::{ids::sha256, limits::TICKET_BYTES_MAX, time::WallTime};
 
 const VERSION: u8 = 1;
 const MAC_BYTES: usize = 16;
-const SIGNED_BYTES: usize = 1 + 8 + 8;
+const SIGNED_BYTES: usize = 1 + 8 + 7;
+
+const _: () = assert!(SIGNED_BYTES + MAC_BYTES <= TICKET_BYTES_MAX, "an invitation carries it");
 
 /// Makes a ticket that is good until `expires`.
-pub(super) fn issue(secret: &[u8; 32], expires: WallTime, nonce: [u8; 8]) -> Vec<u8> {
+pub(super) fn issue(secret: &[u8; 32], expires: WallTime, nonce: [u8; 7]) -> Vec<u8> {
     let mut ticket = Vec::with_capacity(SIGNED_BYTES + MAC_BYTES);
     ticket.push(VERSION);
     ticket.extend_from_slice(&expires.as_millis().to_be_bytes());
@@ -67,14 +69,14 @@ mod tests {
 
     #[test]
     fn a_ticket_is_good_until_it_expires() {
-        let ticket = issue(&SECRET, at(100), [1; 8]);
+        let ticket = issue(&SECRET, at(100), [1; 7]);
         assert!(is_valid(&SECRET, at(99), &ticket));
         assert!(!is_valid(&SECRET, at(100), &ticket));
     }
 
     #[test]
     fn any_changed_byte_spoils_it() {
-        let ticket = issue(&SECRET, at(100), [1; 8]);
+        let ticket = issue(&SECRET, at(100), [1; 7]);
         for index in 0..ticket.len() {
             let mut changed = ticket.clone();
             changed[index] ^= 1;

@@ -64,7 +64,8 @@ pub struct Session {
     who: Option<(AccountId, DeviceId)>,
     /// Encoded messages, each with its length.
     pending: Vec<u8>,
-    feeds: BTreeMap<ConversationId, Feed>,
+    /// Boxed: a node of the map has room for eleven, and most sessions follow one or two.
+    feeds: BTreeMap<ConversationId, Box<Feed>>,
     /// Feeds with something to send that is at hand, in turn; each at most once.
     ready: VecDeque<ConversationId>,
     /// Feeds whose next record has to be read from the store.
@@ -117,7 +118,7 @@ impl Session {
                     head,
                     stage: Stage::Checking(follow),
                 };
-                self.feeds.insert(id, feed);
+                self.feeds.insert(id, Box::new(feed));
                 self.begin(id, Some((head, chain)), tails);
                 Some(Subscription::Follow(id))
             }
@@ -223,6 +224,14 @@ impl Session {
             }
             (_, Ok(_)) => unreachable!("an answer belongs to its question"),
         }
+    }
+
+    /// Gives back what an idle session does not need.
+    pub fn rest(&mut self) {
+        self.ready.shrink_to_fit();
+        self.starving.shrink_to_fit();
+        self.reads.shrink_to_fit();
+        self.pending.shrink_to_fit();
     }
 
     // ---- outputs ----

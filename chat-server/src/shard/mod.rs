@@ -393,10 +393,10 @@ impl Shard {
                     continue;
                 }
             }
-            if self.around.hub.wants_input() {
-                self.read(now, key);
-            } else {
+            if self.around.hub.holds_input() {
                 self.buffers.held.push(key);
+            } else {
+                self.read(now, key);
             }
         }
         self.buffers.ready = ready;
@@ -458,14 +458,15 @@ impl Shard {
         let mut expired = Vec::new();
         for (key, peer) in self.peers.iter_mut() {
             let silence = now.since(peer.link.heard);
-            let reason = match &peer.phase {
+            let reason = match &mut peer.phase {
                 // `heard` is when it was accepted: bytes that trickle in buy no time.
                 Phase::Silent | Phase::Queued | Phase::Greeted | Phase::Attaching(_) => {
                     (silence > self.limits.login_time).then_some("login_time reached")
                 }
-                Phase::Live(_) => {
+                Phase::Live(session) => {
                     if silence > REST_AFTER {
                         peer.link.rest();
+                        session.rest();
                     }
                     (silence > self.limits.silence_max).then_some("silence_max reached")
                 }

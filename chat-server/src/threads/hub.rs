@@ -58,6 +58,7 @@ pub(crate) struct HubInbox {
     mailbox: Mailbox<HubMail>,
     waiting_bytes: AtomicUsize,
     batch_open: AtomicBool,
+    somebody_waits: AtomicBool,
 }
 
 impl HubInbox {
@@ -66,20 +67,31 @@ impl HubInbox {
             mailbox: Mailbox::new(),
             waiting_bytes: AtomicUsize::new(0),
             batch_open: AtomicBool::new(true),
+            somebody_waits: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn post(&self, mail: HubMail) {
         if let HubMail::Inputs(_, bytes) = &mail {
-            self.waiting_bytes.fetch_add(*bytes, Ordering::Relaxed);
+            self.waiting_bytes.fetch_add(*bytes, Ordering::SeqCst);
         }
         self.mailbox.post(mail);
     }
 
-    /// Whether shards may read. When this turns true again, they get [`ShardMail::ReadAgain`].
-    pub(crate) fn wants_input(&self) -> bool {
-        self.batch_open.load(Ordering::Acquire)
-            && self.waiting_bytes.load(Ordering::Relaxed) < WAITING_BYTES_MAX
+    /// Whether a shard must not read just now. If so, every shard gets [`ShardMail::ReadAgain`]
+    /// when that has changed.
+    pub(crate) fn holds_input(&self) -> bool {
+        if self.wants_input() {
+            return false;
+        }
+        self.somebody_waits.store(true, Ordering::SeqCst);
+        // The hub may have looked between the two: then nobody else would tell.
+        !self.wants_input()
+    }
+
+    fn wants_input(&self) -> bool {
+        self.batch_open.load(Ordering::SeqCst)
+            && self.waiting_bytes.load(Ordering::SeqCst) < WAITING_BYTES_MAX
     }
 }
 
@@ -100,7 +112,6 @@ impl HubThread {
         let mut mail = Vec::new();
         let mut outgoing: Vec<Vec<ShardMail>> = self.shards.iter().map(|_| Vec::new()).collect();
         let mut operators = Operators::default();
-        let mut wanted_input = true;
         loop {
             let deadline = self.hub.poll_timeout();
             self.inbox.mailbox.take(&mut mail, deadline.map(|at| self.clock.instant(at)));
@@ -120,14 +131,12 @@ impl HubThread {
                 self.committer.post(CommitterMail::Reload);
             }
             self.sort_outputs(&mut outgoing, &mut operators);
-            let wants_input = self.hub.wants_input();
-            self.inbox.batch_open.store(wants_input, Ordering::Release);
-            if wants_input && !wanted_input {
+            self.inbox.batch_open.store(self.hub.wants_input(), Ordering::SeqCst);
+            if self.inbox.wants_input() && self.inbox.somebody_waits.swap(false, Ordering::SeqCst) {
                 for mail in &mut outgoing {
                     mail.push(ShardMail::ReadAgain);
                 }
             }
-            wanted_input = wants_input;
             for (shard, mail) in self.shards.iter().zip(&mut outgoing) {
                 shard.post_all(mail);
             }
@@ -142,7 +151,7 @@ impl HubThread {
     ) -> std::ops::ControlFlow<()> {
         match mail {
             HubMail::Inputs(inputs, bytes) => {
-                self.inbox.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                self.inbox.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
                 let wall = self.clock.wall();
                 for input in inputs {
                     self.hub.handle_input(now, wall, input);

@@ -10,9 +10,10 @@ use tracing::warn;
 
 use crate::store::{Indexer, Progress};
 
-/// Commits are left to gather for this long: a step costs a sync whatever its size, and the
-/// journal alone is as durable.
-const GATHER: Duration = Duration::from_millis(250);
+/// Commits are left to gather for this long: a busy conversation's rows are then written once for
+/// many of its messages, and the journal alone is as durable. Measured with 500 busy conversations,
+/// four times as often made the indexer two fifths of the relay's work.
+const GATHER: Duration = Duration::from_secs(1);
 /// After an error (a full disk, mostly) the next try comes this much later.
 const RETRY: Duration = Duration::from_secs(2);
 
