@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod exit;
+pub mod host;
 pub mod net;
 pub mod node;
 pub mod output;

@@ -40,7 +40,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let config = Config::new(cli.common)?;
     match cli.command {
         // The full-screen client minds signals itself: it has a terminal to give back.
-        None => Err(Failure::Usage("expected a command".to_owned())),
+        None => chat_client::app::run(config).await,
         Some(command) => tokio::select! {
             outcome = commands::run(command, &config) => outcome,
             failure = signalled() => Err(failure),

@@ -1,6 +1,6 @@
 //! What the node's news do to the model.
 
-use protocol::ids::ConversationId;
+use protocol::ids::{ConversationId, Seq};
 
 use super::{
     App, Mood, Overlay, Toast,
@@ -8,7 +8,7 @@ use super::{
     effect::Effect,
     event::{Answer, Data, Focus, Page, Place},
     link::LinkState,
-    timeline::Entry,
+    timeline::{Entry, Scroll},
     update::show,
 };
 
@@ -55,6 +55,13 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
             Vec::new()
         }
         Data::Link(link) => {
+            if link.state == LinkState::Live && app.link.state != LinkState::Live {
+                // What only the relay has of the past can be asked for again.
+                for conversation in app.conversations.values_mut() {
+                    let timeline = &mut conversation.timeline;
+                    timeline.reaches_oldest = timeline.oldest().is_none_or(|seq| seq <= Seq::FIRST);
+                }
+            }
             app.link = link;
             Vec::new()
         }
@@ -133,9 +140,20 @@ fn on_page(app: &mut App, page: Page) -> Vec<Effect> {
 
 fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Effect> {
     let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
-    // Away from the end, the window has no place for them: they are read when it gets there.
-    if conversation.timeline.reaches_newest {
-        conversation.timeline.extend(entries);
+    let timeline = &mut conversation.timeline;
+    let newest = timeline.newest();
+    let adjoins = |newest: Seq| entries.first().is_none_or(|first| first.seq <= newest.next());
+    if newest.is_some_and(adjoins) || entries.is_empty() {
+        // Away from the end, the window has no place for them: they are read when it gets there.
+        if timeline.reaches_newest {
+            timeline.extend(entries);
+        }
+    } else if conversation.scroll == Scroll::Live {
+        // A new stretch begins above a gap: the screen follows it, older pages fill the gap.
+        let is_oldest = entries.first().is_none_or(|first| first.seq <= Seq::FIRST);
+        timeline.restart(entries, is_oldest);
+    } else {
+        timeline.reaches_newest = false;
     }
     drop_arrived(app, id);
     Vec::new()

@@ -29,6 +29,8 @@ pub enum Event {
     Focus(Focus),
     /// It is now this late.
     Clock(WallTime),
+    /// The system wants the client to end.
+    End,
     /// The view drew this.
     Drawn(Drawn),
     /// From the node.

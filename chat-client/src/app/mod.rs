@@ -11,6 +11,8 @@
 //! the relay: [`event::Data`] and `data.rs`.
 
 pub mod action;
+mod adapt;
+mod ask;
 pub mod composer;
 pub mod conversation;
 mod data;
@@ -19,6 +21,10 @@ pub mod event;
 pub mod first_run;
 pub mod keymap;
 pub mod link;
+mod perform;
+pub mod run;
+mod session;
+mod setup;
 pub mod slash;
 pub mod timeline;
 pub mod update;
@@ -41,7 +47,7 @@ use self::{
     link::{Link, LinkState},
 };
 
-pub use self::update::update;
+pub use self::{run::run, update::update};
 
 /// Everything the screen shows.
 #[derive(Clone, Debug)]
@@ -165,6 +171,12 @@ impl App {
     /// A conversation that is known here.
     pub fn conversation(&self, id: ConversationId) -> Option<&Conversation> {
         self.conversations.get(&id)
+    }
+
+    /// Whether any of its history is in memory.
+    pub fn has_history(&self, id: ConversationId) -> bool {
+        self.conversation(id)
+            .is_some_and(|c| Some(id) == self.current || !c.timeline.entries().is_empty())
     }
 
     /// The own messages of a conversation that are not in its history yet, oldest first.

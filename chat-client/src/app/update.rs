@@ -37,6 +37,7 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::Resized => Vec::new(),
+        Event::End => leave(app),
         Event::Key(key) => on_key(app, key),
         Event::Mouse(mouse) => on_mouse(app, mouse),
         Event::Paste(text) => on_paste(app, &text),

@@ -1,0 +1,273 @@
+//! What each question of the client is to the node, step by step. Every step can fail; the words of
+//! the failure are the answer then.
+
+use std::time::Duration;
+
+use protocol::{
+    ids::{AccountId, ConversationId},
+    limits::LIST_ITEMS_MAX,
+    message::{
+        refusal::RefusalCode,
+        request::{
+            Admit, Ban, Block, Invite, Kick, ListRooms, Members, Mute, Rename, Reply, Request,
+            Resolve, SetRole, SetTopic, Unban, Verdict,
+        },
+        room::{Access, BanTarget, MemberInfo, Presence, Role, RoomSummary, Standing},
+    },
+    time::WallTime,
+};
+
+use super::{effect::Ask, event::Answer};
+use crate::{
+    node::{
+        Caller,
+        call::{Answer as NodeAnswer, Call, CallError, ConversationView, Target, Until},
+    },
+    store::row::Draft,
+};
+
+/// Most pages of one list that are fetched to be shown.
+const LIST_PAGES_MAX: usize = 10;
+
+/// Asks, and says what came of it.
+///
+/// # Errors
+///
+/// What to tell the person.
+pub(super) async fn perform(caller: &Caller, ask: Ask, now: WallTime) -> Result<Answer, String> {
+    let node = Asker { caller };
+    node.perform(ask, now).await.map_err(|error| error.to_string())
+}
+
+struct Asker<'a> {
+    caller: &'a Caller,
+}
+
+impl Asker<'_> {
+    async fn perform(&self, ask: Ask, now: WallTime) -> Result<Answer, CallError> {
+        let done = |text: &str| Ok(Answer::Done(text.to_owned()));
+        match ask {
+            Ask::Join(room) => self.join(room).await,
+            Ask::Leave(conversation) => {
+                self.caller.call(Call::Leave { conversation }).await?;
+                done("")
+            }
+            Ask::Message(name, text) => self.message(name, text).await,
+            Ask::Accept(conversation) => {
+                let account = self.peer(conversation).await?;
+                self.ask(Admit { conversation, account, verdict: Verdict::Yes }).await?;
+                done("")
+            }
+            Ask::Topic(conversation, topic) => {
+                self.ask(SetTopic { conversation, topic }).await?;
+                done("")
+            }
+            Ask::Rename(name) => {
+                self.ask(Rename { name: name.clone() }).await?;
+                Ok(Answer::Done(format!("you are {name} now")))
+            }
+            Ask::Members(conversation) => self.members(conversation).await,
+            Ask::Rooms(filter) => self.rooms(filter).await,
+            Ask::Invite(conversation, name) => {
+                let account = self.resolve(&name).await?;
+                self.ask(Invite { conversation, account }).await?;
+                Ok(Answer::Done(format!("{name} is invited")))
+            }
+            Ask::Kick(conversation, name, reason) => {
+                let account = self.resolve(&name).await?;
+                self.ask(Kick { conversation, account, reason }).await?;
+                done("")
+            }
+            Ask::Ban(conversation, name, reason) => {
+                let target = BanTarget::Account(self.resolve(&name).await?);
+                let until = WallTime::default();
+                let ban = Ban { conversation, target, until, reason, dry_run: false };
+                self.ask(ban).await?;
+                done("")
+            }
+            Ask::Unban(conversation, name) => {
+                let target = BanTarget::Account(self.resolve(&name).await?);
+                self.ask(Unban { conversation, target }).await?;
+                done("")
+            }
+            Ask::Mute(conversation, name, minutes) => {
+                let until = now.plus(Duration::from_secs(u64::from(minutes) * 60));
+                self.mute(conversation, &name, until).await
+            }
+            Ask::Unmute(conversation, name) => {
+                self.mute(conversation, &name, WallTime::default()).await
+            }
+            Ask::Promote(conversation, name) => {
+                self.appoint(conversation, &name, Role::MODERATOR).await
+            }
+            Ask::Demote(conversation, name) => {
+                self.appoint(conversation, &name, Role::MEMBER).await
+            }
+            Ask::Block(name) => self.block(name, Verdict::Yes).await,
+            Ask::Unblock(name) => self.block(name, Verdict::No).await,
+            Ask::Reconnect => {
+                self.caller.call(Call::Reconnect).await?;
+                done("")
+            }
+        }
+    }
+
+    /// Joins the room, or founds it if there is none of that name.
+    async fn join(&self, room: String) -> Result<Answer, CallError> {
+        let answer = match self.caller.call(Call::Join { room: room.clone() }).await {
+            Err(CallError::Refused { refusal }) if is_missing(refusal.code) => {
+                let topic = String::new();
+                self.caller.call(Call::Create { room, topic, access: Access::ANYONE }).await?
+            }
+            other => other?,
+        };
+        Ok(open(&conversation(answer)?))
+    }
+
+    /// Opens the conversation with a person. What was to be said is kept if the relay is away.
+    async fn message(&self, name: String, text: String) -> Result<Answer, CallError> {
+        let opened = self.caller.call(Call::OpenDirect { name: name.clone() }).await;
+        let (to, answer) = match opened {
+            Ok(answer) => {
+                let view = conversation(answer)?;
+                (Target::Id(view.info.id), open(&view))
+            }
+            Err(CallError::Offline { .. }) if !text.is_empty() => {
+                let said = format!("kept for @{name} until the relay answers");
+                (Target::Person(name), Answer::Done(said))
+            }
+            Err(error) => return Err(error),
+        };
+        if !text.is_empty() {
+            let draft = Draft::text(text);
+            self.caller.call(Call::Send { to, draft, until: Until::Queued }).await?;
+        }
+        Ok(answer)
+    }
+
+    async fn mute(
+        &self,
+        conversation: ConversationId,
+        name: &str,
+        until: WallTime,
+    ) -> Result<Answer, CallError> {
+        let account = self.resolve(name).await?;
+        self.ask(Mute { conversation, account, until }).await?;
+        Ok(Answer::Done(String::new()))
+    }
+
+    async fn appoint(
+        &self,
+        conversation: ConversationId,
+        name: &str,
+        role: Role,
+    ) -> Result<Answer, CallError> {
+        let account = self.resolve(name).await?;
+        self.ask(SetRole { conversation, account, role }).await?;
+        Ok(Answer::Done(String::new()))
+    }
+
+    async fn block(&self, name: String, verdict: Verdict) -> Result<Answer, CallError> {
+        let account = self.resolve(&name).await?;
+        self.ask(Block { account, verdict }).await?;
+        Ok(Answer::Done(match verdict {
+            Verdict::Yes => format!("{name} can no longer write to you directly"),
+            Verdict::No => format!("{name} can write to you again"),
+        }))
+    }
+
+    async fn members(&self, conversation: ConversationId) -> Result<Answer, CallError> {
+        let mut members: Vec<MemberInfo> = Vec::new();
+        for _ in 0..LIST_PAGES_MAX {
+            let after = members.last().map(|member| member.account.account);
+            let Reply::Members(page) = self.ask(Members { conversation, after }).await? else {
+                return Err(unexpected());
+            };
+            let is_last = page.len() < LIST_ITEMS_MAX;
+            members.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        members.sort_by_key(|member| {
+            (std::cmp::Reverse(member.role), member.account.name.to_lowercase())
+        });
+        let title = format!("{} members", members.len());
+        Ok(Answer::List(title, members.iter().map(describe_member).collect()))
+    }
+
+    async fn rooms(&self, filter: String) -> Result<Answer, CallError> {
+        let mut rooms: Vec<RoomSummary> = Vec::new();
+        for _ in 0..LIST_PAGES_MAX {
+            let after = rooms.last().map(|room| room.name.clone()).unwrap_or_default();
+            let asked = ListRooms { filter: filter.clone(), after };
+            let Reply::ListRooms(page) = self.ask(asked).await? else { return Err(unexpected()) };
+            let is_last = page.len() < LIST_ITEMS_MAX;
+            rooms.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        let title = format!("{} rooms, /join #NAME", rooms.len());
+        Ok(Answer::List(title, rooms.iter().map(describe_room).collect()))
+    }
+
+    async fn resolve(&self, name: &str) -> Result<AccountId, CallError> {
+        match self.ask(Resolve { name: name.to_owned() }).await? {
+            Reply::Resolve(info) => Ok(info.account),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn peer(&self, id: ConversationId) -> Result<AccountId, CallError> {
+        let view = conversation(self.caller.call(Call::Find { target: Target::Id(id) }).await?)?;
+        let not_direct = CallError::Invalid { why: "that is for direct conversations".to_owned() };
+        view.info.peer.map(|peer| peer.account).ok_or(not_direct)
+    }
+
+    async fn ask(&self, request: impl Into<Request>) -> Result<Reply, CallError> {
+        match self.caller.call(Call::Ask { request: request.into() }).await? {
+            NodeAnswer::Reply { reply } => Ok(reply),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+const fn is_missing(code: RefusalCode) -> bool {
+    matches!(code, RefusalCode::NO_SUCH_CONVERSATION | RefusalCode::NO_SUCH_NAME)
+}
+
+fn open(view: &ConversationView) -> Answer {
+    Answer::Open(view.info.id)
+}
+
+fn conversation(answer: NodeAnswer) -> Result<ConversationView, CallError> {
+    match answer {
+        NodeAnswer::Conversation(view) => Ok(*view),
+        _ => Err(unexpected()),
+    }
+}
+
+fn unexpected() -> CallError {
+    CallError::Invalid { why: "an answer to another question".to_owned() }
+}
+
+fn describe_member(member: &MemberInfo) -> String {
+    let role = match member.role {
+        Role::OWNER => " owner",
+        Role::MODERATOR => " moderator",
+        Role(_) => "",
+    };
+    let standing = match member.standing {
+        Standing::INVITED => " invited",
+        Standing::REQUESTED => " asks to be admitted",
+        Standing(_) => "",
+    };
+    let presence = if member.presence == Presence::ONLINE { " here" } else { "" };
+    format!("{}{role}{standing}{presence}", member.account.name)
+}
+
+fn describe_room(room: &RoomSummary) -> String {
+    let topic = if room.topic.is_empty() { "" } else { "  " };
+    format!("#{}  {} members{topic}{}", room.name, room.members, room.topic)
+}

@@ -1,0 +1,235 @@
+//! Does what the model wants of the node. What one person does happens in the order they did it:
+//! one task says, reads and saves, one task reads history; questions wait for nobody.
+
+use std::time::Duration;
+
+use protocol::{
+    ids::{ConversationId, Seq},
+    time::WallTime,
+};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+
+use super::{
+    adapt::{self, Own},
+    ask,
+    effect::{Ask, Saying},
+    event::{Data, Event, Page, Place},
+};
+use crate::{
+    node::{
+        Caller,
+        call::{Answer, At, Call, End, Line, Target, Until},
+    },
+    store::row::{Draft, LocalId},
+};
+
+/// Records in one page: more than the tallest screen shows.
+const PAGE_RECORDS: usize = 100;
+/// Orders that may wait for the node. Keys fill the queue; a node that takes none of so many for so
+/// long is not going to.
+const ORDERS_MAX: usize = 256;
+/// Events of the performer that may wait for the loop.
+const EVENTS_MAX: usize = 256;
+
+/// How long leaving waits for what was ordered before.
+const FINISH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The tasks that talk to the node. They end when this is dropped.
+pub(super) struct Performer {
+    caller: Caller,
+    acts: mpsc::Sender<Call>,
+    reads: mpsc::Sender<Read>,
+    events: mpsc::Sender<Event>,
+    acting: JoinHandle<()>,
+}
+
+/// A stretch of history to be read.
+struct Read {
+    conversation: ConversationId,
+    what: Stretch,
+    own: Own,
+}
+
+enum Stretch {
+    Page(Place),
+    /// Records that were just stored: first and last.
+    New(Seq, Seq),
+}
+
+impl Performer {
+    /// Starts the tasks; what they bring comes out of the receiver.
+    pub(super) fn start(caller: Caller) -> (Self, mpsc::Receiver<Event>) {
+        let (events, events_out) = mpsc::channel(EVENTS_MAX);
+        let (acts, acts_in) = mpsc::channel(ORDERS_MAX);
+        let (reads, reads_in) = mpsc::channel(ORDERS_MAX);
+        // Both end when the performer, which holds the senders, is dropped or finished.
+        let acting = tokio::spawn(act(caller.clone(), acts_in, events.clone()));
+        tokio::spawn(read(caller.clone(), reads_in, events.clone()));
+        (Self { caller, acts, reads, events, acting }, events_out)
+    }
+
+    /// Waits until everything ordered so far is done, but not for a node that hangs.
+    pub(super) async fn finish(self) {
+        drop(self.acts);
+        if timeout(FINISH_PATIENCE, self.acting).await.is_err() {
+            tracing::warn!("left before everything was done");
+        }
+    }
+
+    /// Says something. It shows as soon as it is in the outbox.
+    pub(super) fn say(&self, conversation: ConversationId, saying: Saying) {
+        let draft = match saying {
+            Saying::Text(text, reply_to) => Draft::Text { text, reply_to },
+            Saying::Action(text) => Draft::Action { text },
+            Saying::Edit(target, text) => Draft::Edit { target, text },
+            Saying::Delete(target) => Draft::Delete { target, reason: String::new() },
+            Saying::React(target, emoji, set) => Draft::Reaction { target, emoji, set },
+        };
+        self.act(Call::Send { to: Target::Id(conversation), draft, until: Until::Queued });
+    }
+
+    /// Takes a message back.
+    pub(super) fn cancel(&self, local: u64) {
+        self.act(Call::Cancel { local: LocalId(local) });
+    }
+
+    /// Does something whose answer says nothing unless it failed.
+    pub(super) fn act(&self, call: Call) {
+        if self.acts.try_send(call).is_err() {
+            self.tell("the program behind this screen does not answer");
+        }
+    }
+
+    /// Reads a page of history.
+    pub(super) fn load(&self, conversation: ConversationId, place: Place, own: Own) {
+        if let Place::Before(seq) = place {
+            // It may have to wait for the relay; what arrives meanwhile must not wait with it.
+            let (caller, events) = (self.caller.clone(), self.events.clone());
+            tokio::spawn(async move {
+                let page = older(&caller, conversation, seq, &own).await;
+                // The loop has ended: nobody wants the page.
+                let _ = events.send(Event::Data(Data::Page(page))).await;
+            });
+            return;
+        }
+        self.read(Read { conversation, what: Stretch::Page(place), own });
+    }
+
+    /// Reads records that were just stored.
+    pub(super) fn load_new(&self, conversation: ConversationId, from: Seq, to: Seq, own: Own) {
+        self.read(Read { conversation, what: Stretch::New(from, to), own });
+    }
+
+    /// Asks a question.
+    pub(super) fn ask(&self, ask: Ask, now: WallTime) {
+        let (caller, events) = (self.caller.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let answer = ask::perform(&caller, ask, now).await;
+            // The loop has ended: nobody wants the answer.
+            let _ = events.send(Event::Data(Data::Answered(answer))).await;
+        });
+    }
+
+    fn read(&self, read: Read) {
+        if self.reads.try_send(read).is_err() {
+            self.tell("the history cannot be read fast enough");
+        }
+    }
+
+    fn tell(&self, text: &str) {
+        // With that queue full, too, there is something newer to read on the screen anyway.
+        let _ = self.events.try_send(Event::Data(Data::Told(text.to_owned())));
+    }
+}
+
+async fn act(caller: Caller, mut calls: mpsc::Receiver<Call>, events: mpsc::Sender<Event>) {
+    while let Some(call) = calls.recv().await {
+        let is_quiet = matches!(call, Call::Typing { .. } | Call::Show { .. } | Call::Read { .. });
+        if let Err(error) = caller.call(call).await
+            && !is_quiet
+            && events.send(Event::Data(Data::Told(error.to_string()))).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+async fn read(caller: Caller, mut reads: mpsc::Receiver<Read>, events: mpsc::Sender<Event>) {
+    while let Some(Read { conversation, what, own }) = reads.recv().await {
+        let data = match what {
+            Stretch::Page(place) => {
+                let at = match place {
+                    Place::Newest => At::Newest,
+                    Place::Before(seq) => At::Before(seq),
+                    Place::After(seq) => At::After(seq),
+                };
+                let lines = page(&caller, conversation, at, PAGE_RECORDS).await;
+                let is_oldest = lines.first().is_none_or(|line| line.seq <= Seq::FIRST);
+                Data::Page(finish(&caller, conversation, place, lines, is_oldest, &own).await)
+            }
+            Stretch::New(from, to) => {
+                let count = usize::try_from(to.0.saturating_sub(from.0) + 1).unwrap_or(usize::MAX);
+                // Of a long stretch the screen shows the end.
+                let at = if count > PAGE_RECORDS { At::Newest } else { At::After(from.minus(1)) };
+                let lines = page(&caller, conversation, at, count.min(PAGE_RECORDS)).await;
+                let entries = lines.iter().map(|line| adapt::entry(line, &own)).collect();
+                Data::Appended(conversation, entries)
+            }
+        };
+        if events.send(Event::Data(data)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The page below a record: from the store, and if that ends there, from the relay.
+async fn older(caller: &Caller, conversation: ConversationId, seq: Seq, own: &Own) -> Page {
+    let at = At::Before(seq);
+    let adjoins = |lines: &[Line]| lines.last().is_some_and(|line| line.seq.next() == seq);
+    let mut lines = page(caller, conversation, at, PAGE_RECORDS).await;
+    let mut is_oldest = false;
+    if !adjoins(&lines) {
+        match caller.call(Call::Older { conversation }).await {
+            Ok(Answer::Fetched { older, .. }) => {
+                lines = page(caller, conversation, at, PAGE_RECORDS).await;
+                is_oldest = lines.is_empty() && older == End::Reached;
+            }
+            // Without the relay this is all there is; asked again when it is back.
+            Ok(_) | Err(_) => is_oldest = true,
+        }
+        if !adjoins(&lines) {
+            lines.clear();
+            is_oldest = true;
+        }
+    }
+    is_oldest |= lines.first().is_some_and(|line| line.seq <= Seq::FIRST);
+    finish(caller, conversation, Place::Before(seq), lines, is_oldest, own).await
+}
+
+/// A page with the amends that act on it from outside.
+async fn finish(
+    caller: &Caller,
+    conversation: ConversationId,
+    place: Place,
+    lines: Vec<Line>,
+    is_oldest: bool,
+    own: &Own,
+) -> Page {
+    let mut amends = Vec::new();
+    if let (Some(first), Some(last)) = (lines.first(), lines.last()) {
+        let asked = Call::Amends { conversation, from: first.seq, to: last.seq };
+        if let Ok(Answer::Page { lines }) = caller.call(asked).await {
+            amends = lines.iter().map(|line| adapt::entry(line, own)).collect();
+        }
+    }
+    let entries = lines.iter().map(|line| adapt::entry(line, own)).collect();
+    Page { conversation, place, entries, amends, is_oldest }
+}
+
+/// Stored records; none if they cannot be read, which the node says by itself.
+async fn page(caller: &Caller, conversation: ConversationId, at: At, count: usize) -> Vec<Line> {
+    match caller.call(Call::Page { conversation, at, count }).await {
+        Ok(Answer::Page { lines }) => lines,
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}

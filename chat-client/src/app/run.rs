@@ -1,0 +1,254 @@
+//! The loop of the full-screen client: joins keys, the node and the clock into events, gives them
+//! to the model, does what it wants, draws.
+//!
+//! It sleeps until something happens. A clock ticks only while something on the screen counts, so
+//! an idle client costs nothing.
+
+use std::{future::Future, io, pin::Pin, time::Duration};
+
+use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
+use futures_util::{FutureExt as _, StreamExt as _};
+use jiff::tz::TimeZone;
+use tokio::time::sleep;
+
+use super::{
+    App, Colour,
+    effect::{Effect, SetupStep},
+    event::{Event, Focus},
+    first_run::Setup,
+    session::{Session, wall_clock},
+    setup::{self, Outcome},
+    update,
+};
+use crate::{
+    config::Config,
+    host::Hosted,
+    report::Failure,
+    terminal::{self, EndSignals, Screen},
+    ui,
+};
+
+/// How often the screen changes by itself while something on it counts.
+const TICK: Duration = Duration::from_secs(1);
+/// Most events that are taken before the next frame: with more, keys would seem to hang.
+const BURST_MAX: usize = 256;
+
+type Step = Pin<Box<dyn Future<Output = Outcome>>>;
+
+/// Runs the full-screen client until the person leaves.
+///
+/// # Errors
+///
+/// If there is no terminal, or it has gone.
+pub async fn run(config: Config) -> Result<(), Failure> {
+    let failed = |error| Failure::io("cannot use the terminal", error);
+    let signals = EndSignals::catch().map_err(failed)?;
+    let screen = Screen::take().map_err(failed)?;
+    let mut client = Client {
+        app: App::new(wall_clock(), TimeZone::system(), colour()),
+        step: Some(Box::pin(setup::begin(config.clone()))),
+        config,
+        screen,
+        terminal: terminal::events(),
+        signals,
+        session: None,
+        hosted: None,
+        flow: Flow::Go,
+    };
+    let outcome = client.run().await.map_err(failed);
+    let Client { screen, session, hosted, .. } = client;
+    // The terminal first: closing may take a moment, and the person has left.
+    drop(screen);
+    if let Some(session) = session {
+        session.end().await;
+    }
+    if let Some(hosted) = hosted {
+        hosted.stop().await;
+    }
+    outcome
+}
+
+struct Client {
+    app: App,
+    config: Config,
+    screen: Screen,
+    terminal: EventStream,
+    signals: EndSignals,
+    step: Option<Step>,
+    session: Option<Session>,
+    hosted: Option<Hosted>,
+    flow: Flow,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Go,
+    Leave,
+}
+
+/// What the loop waits for.
+enum Happening {
+    Event(Event),
+    Step(Outcome),
+    NodeEnded,
+    TerminalGone(Option<io::Error>),
+}
+
+impl Client {
+    async fn run(&mut self) -> io::Result<()> {
+        self.draw()?;
+        while self.flow == Flow::Go {
+            let mut happening = Some(self.next().await);
+            let mut taken = 0;
+            while let Some(next) = happening.take() {
+                self.take(next).await?;
+                taken += 1;
+                if taken < BURST_MAX && self.flow == Flow::Go {
+                    happening = self.next().now_or_never();
+                }
+            }
+            self.draw()?;
+        }
+        Ok(())
+    }
+
+    /// The next thing that happens.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    async fn next(&mut self) -> Happening {
+        loop {
+            let is_ticking = self.app.is_ticking();
+            tokio::select! {
+                biased;
+                () = self.signals.next() => return Happening::Event(Event::End),
+                event = self.terminal.next() => match event {
+                    Some(Ok(event)) => {
+                        if let Some(event) = translate(event) {
+                            return Happening::Event(event);
+                        }
+                    }
+                    Some(Err(error)) => return Happening::TerminalGone(Some(error)),
+                    None => return Happening::TerminalGone(None),
+                },
+                outcome = stepped(&mut self.step) => return Happening::Step(outcome),
+                event = heard(&mut self.session, &self.app) => {
+                    return event.map_or(Happening::NodeEnded, Happening::Event);
+                }
+                () = sleep(TICK), if is_ticking => {
+                    return Happening::Event(Event::Clock(wall_clock()));
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, happening: Happening) -> io::Result<()> {
+        match happening {
+            Happening::Event(event) => self.update(event)?,
+            Happening::Step(Outcome::Ask(setup)) => self.update(Event::Setup(setup))?,
+            Happening::Step(Outcome::Open(handle, hosted)) => {
+                self.hosted = hosted.or(self.hosted.take());
+                match Session::begin(handle).await {
+                    Ok(session) => self.session = Some(session),
+                    Err(error) => self.update(Event::Setup(Setup::Failed(error.to_string())))?,
+                }
+            }
+            // Another program of this home kept the connection and has ended: take it over.
+            Happening::NodeEnded => {
+                self.session = None;
+                self.step = Some(Box::pin(setup::begin(self.config.clone())));
+            }
+            Happening::TerminalGone(error) => {
+                self.flow = Flow::Leave;
+                return error.map_or(Ok(()), Err);
+            }
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, event: Event) -> io::Result<()> {
+        let now = wall_clock();
+        let mut effects = update(&mut self.app, Event::Clock(now));
+        effects.extend(update(&mut self.app, event));
+        self.perform(effects)
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) -> io::Result<()> {
+        for effect in effects {
+            match effect {
+                Effect::Quit => self.flow = Flow::Leave,
+                Effect::Suspend => self.screen.suspend()?,
+                Effect::Redraw => self.screen.clear()?,
+                Effect::Bell => self.screen.ring()?,
+                Effect::Setup(step) => self.set_up(step),
+                other => {
+                    if let Some(session) = &mut self.session {
+                        session.perform(other, self.app.now);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set_up(&mut self, step: SetupStep) {
+        if let (SetupStep::Register { name }, Some(session)) = (&step, &mut self.session) {
+            session.register(name.clone());
+            return;
+        }
+        let name = self.app.first_run.as_ref().map(|first_run| first_run.name.text());
+        let step = setup::perform(self.config.clone(), step, name.unwrap_or_default());
+        self.step = Some(Box::pin(step));
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        let mut drawn = None;
+        let app = &self.app;
+        self.screen.draw(|frame| drawn = ui::view(app, frame))?;
+        match drawn {
+            Some(drawn) => {
+                let effects = update(&mut self.app, Event::Drawn(drawn));
+                self.perform(effects)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+async fn stepped(step: &mut Option<Step>) -> Outcome {
+    match step {
+        Some(future) => {
+            let outcome = future.await;
+            *step = None;
+            outcome
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn heard(session: &mut Option<Session>, app: &App) -> Option<Event> {
+    match session {
+        Some(session) => session.next(app).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a terminal event means to the model; releases of keys mean nothing.
+fn translate(event: TerminalEvent) -> Option<Event> {
+    Some(match event {
+        TerminalEvent::Key(key) if key.kind == KeyEventKind::Release => return None,
+        TerminalEvent::Key(key) => Event::Key(key),
+        TerminalEvent::Mouse(mouse) => Event::Mouse(mouse),
+        TerminalEvent::Paste(text) => Event::Paste(text),
+        TerminalEvent::Resize(..) => Event::Resized,
+        TerminalEvent::FocusGained => Event::Focus(Focus::Gained),
+        TerminalEvent::FocusLost => Event::Focus(Focus::Lost),
+    })
+}
+
+fn colour() -> Colour {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    if is_set("NO_COLOR") || is_dumb { Colour::None } else { Colour::Sixteen }
+}

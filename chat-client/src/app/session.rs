@@ -1,0 +1,209 @@
+//! The client while it has a node: calls on one side, events on the other, and who is *me*.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use protocol::{
+    ids::ConversationId,
+    message::refusal::{Refusal, RefusalCode},
+    time::WallTime,
+};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    App,
+    adapt::{self, Own},
+    effect::Effect,
+    event::{Data, Event, Place},
+    first_run::Setup,
+    perform::Performer,
+};
+use crate::node::{
+    Handle,
+    call::{Answer, Call, CallError, Event as NodeEvent, Link as NodeLink, Status},
+};
+
+/// How often one conversation is told that the person is writing; others show it twice as long.
+const TYPING_PERIOD: Duration = Duration::from_secs(3);
+
+/// A node in use.
+pub(super) struct Session {
+    handle: Handle,
+    performer: Performer,
+    performed: mpsc::Receiver<Event>,
+    own: Own,
+    /// What the node has said that the model has not heard yet.
+    heard: VecDeque<Event>,
+    told_typing: Option<(ConversationId, Instant)>,
+    name_refused: bool,
+    /// Events were missed: everything on the screen has to be asked for again.
+    is_behind: bool,
+}
+
+impl Session {
+    /// Asks the node for everything that the first screen shows. All of it is local.
+    ///
+    /// # Errors
+    ///
+    /// If the node ended already.
+    pub(super) async fn begin(handle: Handle) -> Result<Self, CallError> {
+        let (performer, performed) = Performer::start(handle.caller());
+        let mut session = Self {
+            handle,
+            performer,
+            performed,
+            own: Own::default(),
+            heard: VecDeque::new(),
+            told_typing: None,
+            name_refused: false,
+            is_behind: false,
+        };
+        session.heard.push_back(Event::Setup(Setup::Ready));
+        session.catch_up().await?;
+        Ok(session)
+    }
+
+    /// The next event; `None` once the node has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// No event is lost.
+    pub(super) async fn next(&mut self, app: &App) -> Option<Event> {
+        loop {
+            if let Some(event) = self.heard.pop_front() {
+                return Some(event);
+            }
+            if self.is_behind {
+                // Until it is through, a cancelled attempt is made again.
+                self.catch_up().await.ok()?;
+                self.is_behind = false;
+                if let Some(current) = app.current() {
+                    let id = current.summary.id;
+                    self.performer.load(id, Place::Newest, self.own.clone());
+                }
+                continue;
+            }
+            tokio::select! {
+                Some(event) = self.performed.recv() => return Some(event),
+                event = self.handle.next_event() => self.on_node(event?, app),
+            }
+        }
+    }
+
+    /// Does one effect, unless it is the loop's own.
+    pub(super) fn perform(&mut self, effect: Effect, now: WallTime) {
+        let performer = &self.performer;
+        match effect {
+            Effect::Load(conversation, place) => {
+                performer.load(conversation, place, self.own.clone());
+            }
+            Effect::Say(conversation, saying) => performer.say(conversation, saying),
+            Effect::Read(conversation, seq) => performer.act(Call::Read { conversation, seq }),
+            Effect::Show(id) => performer.act(Call::Show { conversations: vec![id] }),
+            Effect::Typing(conversation) => self.typing(conversation),
+            Effect::SaveDraft(conversation, text) => {
+                performer.act(Call::SaveDraft { conversation, text });
+            }
+            Effect::Cancel(local) => performer.cancel(local),
+            Effect::Ask(ask) => performer.ask(ask, now),
+            Effect::Setup(_) | Effect::Bell | Effect::Redraw | Effect::Suspend | Effect::Quit => {}
+        }
+    }
+
+    /// Asks for another name, after the relay refused the first one.
+    pub(super) fn register(&mut self, name: String) {
+        self.name_refused = false;
+        self.performer.act(Call::Register { name });
+    }
+
+    /// Lets what was ordered happen, then closes the node if it runs in this process.
+    pub(super) async fn end(self) {
+        self.performer.finish().await;
+        self.handle.close().await;
+    }
+
+    fn on_node(&mut self, event: NodeEvent, app: &App) {
+        match &event {
+            NodeEvent::Status(status) => self.on_status(status),
+            NodeEvent::Appended { conversation, from, to } => {
+                // Of a conversation that nobody has looked at, there is nothing to add to.
+                if app.has_history(*conversation) {
+                    self.performer.load_new(*conversation, *from, *to, self.own.clone());
+                }
+            }
+            NodeEvent::Missed => self.is_behind = true,
+            NodeEvent::Conversation(_)
+            | NodeEvent::Gone { .. }
+            | NodeEvent::Outbox(_)
+            | NodeEvent::OutboxGone { .. }
+            | NodeEvent::Progress { .. }
+            | NodeEvent::ProgressCount { .. }
+            | NodeEvent::Typing { .. }
+            | NodeEvent::Presence { .. }
+            | NodeEvent::PresenceCount { .. }
+            | NodeEvent::Notice { .. } => {}
+        }
+        self.heard.extend(adapt::news(&event, &self.own, wall_clock()).map(Event::Data));
+    }
+
+    fn on_status(&mut self, status: &Status) {
+        self.own = Own::of(status);
+        if status.account.is_some() {
+            if std::mem::take(&mut self.name_refused) {
+                self.heard.push_back(Event::Setup(Setup::Ready));
+            }
+        } else if let NodeLink::Stopped { refusal: Some(refusal), .. } = &status.link
+            && is_about_name(refusal)
+            && !self.name_refused
+        {
+            self.name_refused = true;
+            let refused = Setup::NameRefused(status.wanted_name.clone(), refusal.to_string());
+            self.heard.push_back(Event::Setup(refused));
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), CallError> {
+        let now = wall_clock();
+        if let Answer::Status(status) = self.handle.call(Call::Status).await? {
+            self.on_status(&status);
+            self.heard.push_back(Event::Data(Data::Link(adapt::link(&status, now))));
+        }
+        if let Answer::Conversations { conversations } =
+            self.handle.call(Call::Conversations).await?
+        {
+            let summaries = conversations.iter().map(adapt::summary).collect();
+            self.heard.push_back(Event::Data(Data::Conversations(summaries)));
+            let drafts = conversations.into_iter().filter(|view| !view.draft.is_empty());
+            self.heard.extend(drafts.map(|v| Event::Data(Data::Draft(v.info.id, v.draft))));
+        }
+        if let Answer::Outbox { messages } = self.handle.call(Call::Outbox).await? {
+            let own = &self.own;
+            let pending = messages.iter().map(|view| adapt::pending(view, own, now));
+            self.heard.extend(pending.map(|pending| Event::Data(Data::Pending(pending))));
+        }
+        Ok(())
+    }
+
+    fn typing(&mut self, conversation: ConversationId) {
+        let now = Instant::now();
+        let is_told = self.told_typing.is_some_and(|(told, when)| {
+            told == conversation && now.duration_since(when) < TYPING_PERIOD
+        });
+        if !is_told {
+            self.told_typing = Some((conversation, now));
+            self.performer.act(Call::Typing { conversation });
+        }
+    }
+}
+
+/// The time of day here.
+pub(super) fn wall_clock() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+const fn is_about_name(refusal: &Refusal) -> bool {
+    matches!(refusal.code, RefusalCode::NAME_TAKEN | RefusalCode::NAME_NOT_ALLOWED)
+}
