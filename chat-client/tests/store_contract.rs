@@ -35,8 +35,8 @@ impl<T: Store + History> Subject for T {}
 /// Runs a test against every store.
 fn each(test: impl Fn(&mut dyn Subject)) {
     test(&mut MemoryStore::new());
-    let folder = tempfile::tempdir().unwrap();
-    test(&mut SqliteStore::open(&folder.path().join("chat.db")).unwrap());
+    let folder = tempfile::tempdir().expect("a folder");
+    test(&mut SqliteStore::open(&folder.path().join("chat.db")).expect("it opens"));
 }
 
 fn info(id: ConversationId) -> ConversationInfo {

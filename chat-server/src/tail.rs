@@ -13,7 +13,7 @@ use crate::hub::{Publication, PublishedRun};
 /// Recently committed runs by conversation.
 #[derive(Debug)]
 pub struct Tails {
-    tails: BTreeMap<ConversationId, Tail>,
+    by_conversation: BTreeMap<ConversationId, Tail>,
     /// Conversations by when something was last published in them.
     order: BTreeMap<u64, ConversationId>,
     publications: u64,
@@ -33,7 +33,7 @@ impl Tails {
     /// No runs yet; at most about this many bytes of them.
     pub const fn new(bytes_max: usize) -> Self {
         Self {
-            tails: BTreeMap::new(),
+            by_conversation: BTreeMap::new(),
             order: BTreeMap::new(),
             publications: 0,
             bytes: 0,
@@ -47,7 +47,7 @@ impl Tails {
             self.push(run.clone());
         }
         for (conversation, seq, id) in &publication.erased {
-            if let Some(tail) = self.tails.get_mut(conversation)
+            if let Some(tail) = self.by_conversation.get_mut(conversation)
                 && let Some(index) = tail.index_of(*seq)
             {
                 let before = tail.runs[index].message.len();
@@ -67,13 +67,13 @@ impl Tails {
 
     /// The run that holds a record, if it is still here.
     pub fn run_at(&self, conversation: ConversationId, seq: Seq) -> Option<&PublishedRun> {
-        let tail = self.tails.get(&conversation)?;
+        let tail = self.by_conversation.get(&conversation)?;
         tail.index_of(seq).map(|index| &tail.runs[index])
     }
 
     /// The chain after a record, where that is known without decoding: between runs.
     pub fn chain_at(&self, conversation: ConversationId, seq: Seq) -> Option<Digest> {
-        let tail = self.tails.get(&conversation)?;
+        let tail = self.by_conversation.get(&conversation)?;
         if let Some(run) = tail.index_of(seq.next()).map(|index| &tail.runs[index])
             && run.first == seq.next()
         {
@@ -89,7 +89,7 @@ impl Tails {
 
     fn push(&mut self, run: PublishedRun) {
         self.publications += 1;
-        let tail = self.tails.entry(run.conversation).or_default();
+        let tail = self.by_conversation.entry(run.conversation).or_default();
         self.order.remove(&tail.published);
         tail.published = self.publications;
         self.order.insert(tail.published, run.conversation);
@@ -102,7 +102,7 @@ impl Tails {
     }
 
     fn trim(&mut self, conversation: ConversationId, first: Seq) {
-        let Some(tail) = self.tails.get_mut(&conversation) else { return };
+        let Some(tail) = self.by_conversation.get_mut(&conversation) else { return };
         while tail.runs.front().is_some_and(|run| run.last() < first) {
             let run = tail.runs.pop_front().expect("there is a front");
             self.bytes -= run.message.len();
@@ -113,7 +113,7 @@ impl Tails {
     }
 
     fn forget(&mut self, conversation: ConversationId) {
-        if let Some(tail) = self.tails.remove(&conversation) {
+        if let Some(tail) = self.by_conversation.remove(&conversation) {
             self.order.remove(&tail.published);
             self.bytes -= tail.bytes();
         }
@@ -123,7 +123,7 @@ impl Tails {
         while self.bytes > self.bytes_max {
             let Some((_, conversation)) = self.order.first_key_value() else { return };
             let conversation = *conversation;
-            let Some(tail) = self.tails.get_mut(&conversation) else { return };
+            let Some(tail) = self.by_conversation.get_mut(&conversation) else { return };
             if let Some(run) = tail.runs.pop_front() {
                 self.bytes -= run.message.len();
             }

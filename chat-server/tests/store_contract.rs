@@ -44,7 +44,7 @@ impl Place for TempDir {
     }
 
     fn crash(&self) -> Box<dyn Place> {
-        let copy = TempDir::new().expect("there is a temporary directory");
+        let copy = Self::new().expect("there is a temporary directory");
         for entry in fs::read_dir(self.path()).expect("readable") {
             let from = entry.expect("readable").path();
             let name = from.file_name().expect("has a name");
@@ -72,7 +72,7 @@ fn step(indexer: &mut dyn Indexer) -> Progress {
 
 fn random_histories_come_back(seeds: Range<u64>, place: impl Fn() -> Box<dyn Place>) {
     for seed in seeds {
-        println!("seed {seed}");
+        eprintln!("seed {seed}");
         let place = place();
         let mut author = Author::new(seed);
         let mut schedule = SimRng::new(seed ^ 0x5eed);

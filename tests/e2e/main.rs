@@ -4,4 +4,8 @@ mod architecture;
 mod disk;
 mod durability;
 mod exactly_once;
+mod first_minute;
+mod future;
+mod hostile;
+mod restore;
 mod single;

@@ -6,12 +6,14 @@
 //!   proxy      keeps an address, cuts connections   strace     order of system calls, power cuts
 //!   pty        a program in a terminal              screen     what a person sees there
 //!   loopback   a network of its own                 keys       what a person types
+//!   lines      what a child prints                chat       the real client as a child process
 //! ```
 
 pub mod chat;
 pub mod client;
 pub mod identity;
 pub mod keys;
+pub mod lines;
 pub mod loopback;
 pub mod process;
 pub mod proxy;

@@ -180,7 +180,8 @@ impl Drop for Pty {
 
 impl fmt::Debug for Pty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pty").field("child", &self.child).field("window", &self.window).finish()
+        let mut pty = f.debug_struct("Pty");
+        pty.field("child", &self.child).field("window", &self.window).finish_non_exhaustive()
     }
 }
 

@@ -195,14 +195,14 @@ impl Engine {
         match purpose {
             Purpose::Conversation(command) => match described(outcome) {
                 Ok(info) => {
-                    self.learn_conversation(now, info.clone());
+                    self.learn_conversation(info.clone());
                     self.done_when_durable(command, Answer::Conversation(Box::new(info)));
                 }
                 Err(error) => self.done(command, Err(error)),
             },
             Purpose::Reply(command) => match outcome {
                 Ok(reply) => {
-                    self.learn_from(now, &reply);
+                    self.learn_from(&reply);
                     self.done_when_durable(command, Answer::Reply(Box::new(reply)));
                 }
                 Err(refusal) => self.done(command, Err(CommandError::Refused(refusal))),
@@ -212,29 +212,31 @@ impl Engine {
                 Err(refusal) => self.done(command, Err(CommandError::Refused(refusal))),
             },
             Purpose::Resolve(name) => match outcome {
-                Ok(Reply::Resolve(person)) => self.on_resolved(now, name, person),
+                Ok(Reply::Resolve(person)) => self.on_resolved(name, person),
                 Ok(_) => self.on_not_resolved(now, Destination::Person(name), unreadable()),
                 Err(refusal) => self.on_not_resolved(now, Destination::Person(name), refusal),
             },
             Purpose::OpenFor(name) => match described(outcome) {
-                Ok(info) => self.on_opened(now, name, info),
+                Ok(info) => self.on_opened(&name, info),
                 Err(error) => {
                     self.on_not_resolved(now, Destination::Person(name), refusal_of(error));
                 }
             },
             Purpose::JoinFor(name) => match described(outcome) {
-                Ok(info) => self.on_joined_for(now, name, info),
+                Ok(info) => self.on_joined_for(name, info),
                 Err(error) => {
                     self.on_not_resolved(now, Destination::Room(name), refusal_of(error));
                 }
             },
             Purpose::Reopen(conversation) => match described(outcome) {
-                Ok(info) => self.learn_conversation(now, info),
+                Ok(info) => self.learn_conversation(info),
                 Err(_) => self.on_lost(conversation),
             },
             Purpose::Lookup(devices) => {
                 if let Ok(Reply::Lookup(found)) = outcome {
-                    found.into_iter().for_each(|device| self.learn_device(device));
+                    for device in found {
+                        self.learn_device(device);
+                    }
                 }
                 self.roster.give_up(now, &devices);
                 self.announce_all(now);
@@ -247,16 +249,18 @@ impl Engine {
     }
 
     /// Keeps what a reply to a person's own question says in passing.
-    fn learn_from(&mut self, now: Timestamp, reply: &Reply) {
+    fn learn_from(&mut self, reply: &Reply) {
         match reply {
             Reply::Resolve(person) | Reply::Rename(person) => {
                 self.learn_person(person);
             }
             Reply::Lookup(devices) => {
-                devices.iter().cloned().for_each(|device| self.learn_device(device));
+                for device in devices {
+                    self.learn_device(device.clone());
+                }
             }
             Reply::OpenDirect(info) | Reply::CreateRoom(info) | Reply::Join(info) => {
-                self.learn_conversation(now, info.clone());
+                self.learn_conversation(info.clone());
             }
             Reply::Members(members) => {
                 for member in members {
@@ -289,7 +293,7 @@ impl Engine {
     }
 
     /// The store's answer to a look-up.
-    pub(super) fn on_found(&mut self, _now: Timestamp, query: Query, found: Found) {
+    pub(super) fn on_found(&mut self, query: Query, found: Found) {
         match (query, found) {
             (Query::ChainAt(id, seq), Found::Chain(chain)) => self.on_own_chain(id, seq, chain),
             (Query::OwnAbove(id, common, _), Found::Own { above, records }) => {
@@ -343,17 +347,14 @@ impl Engine {
             return;
         }
         let mut left = held.intervals.as_slice().to_vec();
-        match left.pop() {
-            Some(current) => {
-                let audit = Audit { command: id, left, current, records: 0 };
-                self.audits.insert(conversation, audit);
-                self.journal.ask(Query::Rehash(conversation, current));
-            }
-            None => {
-                let report = AuditReport { records: 0, differs_at: None };
-                self.done(id, Ok(Answer::Audited(report)));
-            }
-        }
+        let Some(current) = left.pop() else {
+            let report = AuditReport { records: 0, differs_at: None };
+            self.done(id, Ok(Answer::Audited(report)));
+            return;
+        };
+        let audit = Audit { command: id, left, current, records: 0 };
+        self.audits.insert(conversation, audit);
+        self.journal.ask(Query::Rehash(conversation, current));
     }
 
     fn on_rehashed(&mut self, id: ConversationId, interval: Interval, chain: Option<Digest>) {

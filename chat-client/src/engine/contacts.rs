@@ -17,7 +17,7 @@ use protocol::{
 };
 
 use super::{
-    Engine, Event, Notice, OutboxState,
+    Conversation, Engine, Event, Notice, OutboxState,
     asking::Purpose,
     command::{Answer, CommandError, CommandId},
 };
@@ -148,7 +148,7 @@ impl Engine {
             Destination::Room(name) => match self.joined_room(&name) {
                 Some(conversation) => {
                     self.contacts.asked.remove(&Destination::Room(name));
-                    self.place_waiting(now, conversation);
+                    self.place_waiting(conversation);
                 }
                 None => {
                     let request = Join { room: name.clone() };
@@ -156,7 +156,7 @@ impl Engine {
                 }
             },
             Destination::Person(name) => match self.contacts.resolved.get(&name) {
-                Some(account) => self.open_with(now, name, *account),
+                Some(account) => self.open_with(name, *account),
                 None => {
                     let request = Resolve { name: name.clone() };
                     self.ask(request.into(), Purpose::Resolve(name));
@@ -166,7 +166,7 @@ impl Engine {
     }
 
     /// The relay says whom a name means.
-    pub(super) fn on_resolved(&mut self, now: Timestamp, name: String, person: AccountInfo) {
+    pub(super) fn on_resolved(&mut self, name: String, person: AccountInfo) {
         self.learn_person(&person);
         let pinned = [self.roster.pin(&name), self.roster.pin(&person.name)];
         let other = pinned.into_iter().flatten().find(|pinned| *pinned != person.account);
@@ -178,14 +178,14 @@ impl Engine {
         self.pin(name.clone(), person.account);
         self.pin(person.name, person.account);
         self.contacts.resolved.insert(name.clone(), person.account);
-        self.open_with(now, name, person.account);
+        self.open_with(name, person.account);
     }
 
-    fn open_with(&mut self, now: Timestamp, name: String, account: AccountId) {
+    fn open_with(&mut self, name: String, account: AccountId) {
         match self.direct_with(account) {
             Some(conversation) => {
                 let info = self.conversations[&conversation].info.clone();
-                self.on_opened(now, name, info);
+                self.on_opened(&name, info);
             }
             None => {
                 self.ask(OpenDirect { peer: account }.into(), Purpose::OpenFor(name));
@@ -194,20 +194,20 @@ impl Engine {
     }
 
     /// The direct conversation with the person of this name is there.
-    pub(super) fn on_opened(&mut self, now: Timestamp, name: String, info: ConversationInfo) {
+    pub(super) fn on_opened(&mut self, name: &str, info: ConversationInfo) {
         let id = info.id;
-        self.contacts.asked.remove(&Destination::Person(name.clone()));
-        self.learn_conversation(now, info.clone());
-        self.place_waiting(now, id);
-        for command in self.contacts.opening.remove(&name).unwrap_or_default() {
+        self.contacts.asked.remove(&Destination::Person(name.to_owned()));
+        self.learn_conversation(info.clone());
+        self.place_waiting(id);
+        for command in self.contacts.opening.remove(name).unwrap_or_default() {
             self.done_when_durable(command, Answer::Conversation(Box::new(info.clone())));
         }
     }
 
     /// A room that somebody wants to speak in was joined, or is waiting for its moderators.
-    pub(super) fn on_joined_for(&mut self, now: Timestamp, name: String, info: ConversationInfo) {
+    pub(super) fn on_joined_for(&mut self, name: String, info: ConversationInfo) {
         self.contacts.asked.remove(&Destination::Room(name));
-        self.learn_conversation(now, info);
+        self.learn_conversation(info);
     }
 
     /// The relay does not give us the conversation.
@@ -289,8 +289,7 @@ impl Engine {
     }
 
     /// Gives what waits for this conversation its numbers and bytes, in the order it was said.
-    pub(super) fn place_waiting(&mut self, now: Timestamp, id: ConversationId) {
-        let _ = now;
+    pub(super) fn place_waiting(&mut self, id: ConversationId) {
         for local in self.outbox.unresolved() {
             let Some(entry) = self.outbox.get(local) else { continue };
             let Payload::Unresolved { to, draft } = &entry.row.payload else { continue };
@@ -361,7 +360,7 @@ impl Engine {
             info.kind == Kind::DIRECT
                 && info.peer.as_ref().is_some_and(|peer| peer.account == account)
         };
-        directs.find(|conversation| with(&conversation.info)).map(|conversation| conversation.id())
+        directs.find(|conversation| with(&conversation.info)).map(Conversation::id)
     }
 
     fn destination(&self, local: LocalId) -> Option<Destination> {

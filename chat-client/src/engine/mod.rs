@@ -246,7 +246,7 @@ impl Engine {
             RelayMessage::Conversation(info) => self.on_conversation(now, info),
             RelayMessage::ConversationGone(gone) => self.on_conversation_gone(&gone),
             RelayMessage::Following(following) => self.on_following(now, following)?,
-            RelayMessage::Forked(forked) => self.on_forked(now, forked.conversation, forked.head),
+            RelayMessage::Forked(forked) => self.on_forked(forked.conversation, forked.head),
             RelayMessage::Records(records) => self.on_records(now, &records)?,
             RelayMessage::Page(page) => self.on_page(now, &page)?,
             RelayMessage::Accepted(accepted) => self.on_accepted(&accepted),
@@ -301,7 +301,7 @@ impl Engine {
                     self.on_durable(now, then);
                 }
             }
-            Outcome::Found(query, found) => self.on_found(now, query, found),
+            Outcome::Found(query, found) => self.on_found(query, found),
             Outcome::Failed(failure) => {
                 if failed_before.as_ref() != Some(&failure) {
                     self.events.push_back(Event::Notice(Notice::StoreFailing(failure)));

@@ -67,7 +67,7 @@ impl Engine {
         }
         if following.from == expected && following.chain != chain {
             // The relay compared a prefix; the whole says that the logs differ.
-            self.on_forked(now, id, following.head);
+            self.on_forked(id, following.head);
             return Ok(());
         }
         conversation.stream =

@@ -24,7 +24,7 @@ use crate::store::{
 };
 
 impl Engine {
-    pub(super) fn on_forked(&mut self, _now: Timestamp, id: ConversationId, head: Seq) {
+    pub(super) fn on_forked(&mut self, id: ConversationId, head: Seq) {
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         if !matches!(conversation.stream, Stream::Asked) {
             return;

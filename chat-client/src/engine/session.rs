@@ -77,7 +77,7 @@ impl Engine {
     /// The relay named a conversation.
     pub(super) fn on_conversation(&mut self, now: Timestamp, info: ConversationInfo) {
         let id = info.id;
-        self.learn_conversation(now, info);
+        self.learn_conversation(info);
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.listed = Listed::Yes;
         }
@@ -90,7 +90,7 @@ impl Engine {
     }
 
     /// Takes what the relay says about a conversation, wherever it said it.
-    pub(super) fn learn_conversation(&mut self, now: Timestamp, info: ConversationInfo) {
+    pub(super) fn learn_conversation(&mut self, info: ConversationInfo) {
         let id = info.id;
         if let Some(peer) = &info.peer {
             self.learn_person(peer);
@@ -118,7 +118,7 @@ impl Engine {
             self.events.push_back(Event::ConversationChanged(id));
         }
         self.follow(id);
-        self.place_waiting(now, id);
+        self.place_waiting(id);
     }
 
     /// Every conversation of the account is named.

@@ -32,7 +32,7 @@ use super::{
 /// The room everybody is in.
 pub(super) const LOBBY: &str = "lobby";
 /// Longest program and version kept for the operator.
-const CLIENT_BYTES_MAX: usize = 64;
+const CLIENT_CHARS_MAX: usize = 64;
 
 impl Hub {
     /// Founds an empty store: its incarnation, and `#lobby`.
@@ -84,15 +84,13 @@ impl Hub {
         };
         let account = self.state.devices[&device].account;
         self.supersede(device, session);
-        let mut client = attach.client.clone();
-        client.truncate(client.floor_char_boundary(CLIENT_BYTES_MAX));
         self.sessions.insert(
             session,
             Session {
                 account,
                 device,
                 address,
-                client: client.into_boxed_str(),
+                client: attach.client.chars().take(CLIENT_CHARS_MAX).collect(),
                 shown: Vec::new(),
                 watched: Vec::new(),
                 typed_at: None,

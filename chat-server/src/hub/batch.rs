@@ -28,8 +28,8 @@ pub(super) struct Batch {
     /// Facts about records: after them.
     late_ops: Vec<Op>,
     runs: Vec<OpenRun>,
-    /// The run that grows, per conversation.
-    growing: BTreeMap<ConversationId, usize>,
+    /// The first run of a conversation and the one that grows, as indices.
+    growing: BTreeMap<ConversationId, (usize, usize)>,
     messages: u32,
     bytes: usize,
     pub(super) pledge: Pledge,
@@ -99,7 +99,7 @@ impl Batch {
     ) -> (Seq, WallTime) {
         let seq = conversation.head.next();
         let runs = &mut self.runs;
-        let index = self.growing.entry(id).or_insert(usize::MAX);
+        let (_, index) = self.growing.entry(id).or_insert((runs.len(), usize::MAX));
         if runs.get(*index).is_none_or(OpenRun::is_full) {
             *index = runs.len();
             let time = wall.max(conversation.time);
@@ -129,8 +129,8 @@ impl Batch {
 
     /// The published head of a conversation that this batch extends, if it does.
     pub(super) fn head_before(&self, conversation: ConversationId) -> Option<(Seq, Digest)> {
-        // Few runs, and only asked when a session follows something.
-        let run = self.runs.iter().find(|run| run.conversation() == conversation)?;
+        let (first, _) = self.growing.get(&conversation)?;
+        let run = self.runs.get(*first)?;
         Some((run.first().minus(1), run.chain_before()))
     }
 

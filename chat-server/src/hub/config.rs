@@ -97,7 +97,7 @@ pub struct Limits {
     pub members_per_room_max: u32,
     /// Bans of one room.
     pub bans_per_room_max: u32,
-    /// Accounts one account may block.
+    /// Accounts one account may block: what one list in a reply holds.
     pub blocked_per_account_max: u32,
     /// Messages one batch takes before input has to wait: more would make everybody in it wait for
     /// one sync without making the sync cheaper per message.
@@ -119,7 +119,7 @@ impl Default for Limits {
             rooms_per_account_max: 50,
             members_per_room_max: 10_000,
             bans_per_room_max: 1_000,
-            blocked_per_account_max: 1_000,
+            blocked_per_account_max: 200,
             batch_messages_max: 4_096,
             batch_bytes_max: 1024 * 1024,
         }

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use protocol::{
     ids::{AccountId, ConversationId, Seq},
+    limits::LIST_ITEMS_MAX,
     message::{
         refusal::{Refusal, RefusalCode},
         request::Verdict,
@@ -95,16 +96,11 @@ impl Hub {
         Ok(())
     }
 
-    pub(super) fn leave_direct(
-        &mut self,
-        asking: &Asking,
-        id: ConversationId,
-    ) -> Result<(), Refusal> {
-        match self.member(id, asking.account).map(|own| own.standing) {
-            Some(Standing::JOINED | Standing::INVITED) => self.end_direct(id, asking.account),
-            _ => {}
+    pub(super) fn leave_direct(&mut self, asking: &Asking, id: ConversationId) {
+        let own = self.member(id, asking.account).map(|own| own.standing);
+        if matches!(own, Some(Standing::JOINED | Standing::INVITED)) {
+            self.end_direct(id, asking.account);
         }
-        Ok(())
     }
 
     fn end_direct(&mut self, id: ConversationId, account: AccountId) {
@@ -162,7 +158,7 @@ impl Hub {
 
     pub(super) fn blocked(&self, asking: &Asking) -> Vec<AccountInfo> {
         let blocked = &self.state.accounts[&asking.account].blocked;
-        blocked.iter().map(|account| self.account_info(*account)).collect()
+        blocked.iter().take(LIST_ITEMS_MAX).map(|account| self.account_info(*account)).collect()
     }
 
     /// The people an account has direct conversations with.

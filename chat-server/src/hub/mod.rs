@@ -338,12 +338,11 @@ impl Hub {
 
     /// Gives an answer once everything it may rest on is durable.
     fn hold(&mut self, held: Held) {
-        match self.pending() {
-            Some(pledge) => pledge.held.push(held),
-            None => {
-                let held = self.resolve(held);
-                self.outputs.push_back(held);
-            }
+        if let Some(pledge) = self.pending() {
+            pledge.held.push(held);
+        } else {
+            let held = self.resolve(held);
+            self.outputs.push_back(held);
         }
     }
 
@@ -383,8 +382,8 @@ impl Hub {
         }
     }
 
-    fn release(&self, held: Held) -> Output {
-        match held {
+    fn release(&self, answer: Held) -> Output {
+        match answer {
             Held::Accepted(session, accepted) => {
                 let message = RelayMessage::Accepted(accepted);
                 Output::ToSession(session, ToSession::Message(message))

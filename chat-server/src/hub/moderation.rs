@@ -21,6 +21,7 @@ use super::{
     op::{Ban, Membership, Op},
     requests::{Asking, check_reason, is_yes},
     rights::{self, Verb},
+    rooms::{LIST_BYTES_MAX, ROW_BYTES},
 };
 
 impl Hub {
@@ -162,6 +163,10 @@ impl Hub {
             .iter()
             .filter(|(_, ban)| ban.until == WallTime::default() || ban.until > asking.wall)
             .take(LIST_ITEMS_MAX)
+            .scan(0, |bytes, (target, ban)| {
+                *bytes += ban.reason.len() + ROW_BYTES;
+                (*bytes <= LIST_BYTES_MAX).then_some((target, ban))
+            })
             .map(|(target, ban)| BanInfo {
                 target: target.clone(),
                 until: ban.until,

@@ -163,7 +163,7 @@ impl Hub {
         match self.state.accounts.get(&account) {
             None => room::Presence::UNKNOWN,
             // Whom one blocks does not see one come and go.
-            Some(watched) if watched.blocked.contains(&watcher) => room::Presence::UNKNOWN,
+            Some(known) if known.blocked.contains(&watcher) => room::Presence::UNKNOWN,
             Some(_) if self.is_present(account) => room::Presence::ONLINE,
             Some(_) => room::Presence::OFFLINE,
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use protocol::{
     ids::{AccountId, ConversationId, Seq},
-    limits::{GENESIS_BYTES_MAX, LIST_ITEMS_MAX, TOPIC_BYTES_MAX},
+    limits::{CONTENT_BYTES_MAX, GENESIS_BYTES_MAX, LIST_ITEMS_MAX, TOPIC_BYTES_MAX},
     message::{
         encoding::decode,
         event::Change,
@@ -22,6 +22,11 @@ use super::{
     requests::Asking,
     rights::Verb,
 };
+
+/// Most bytes of one list in a reply: a message never spans packets.
+pub(super) const LIST_BYTES_MAX: usize = CONTENT_BYTES_MAX / 2;
+/// More than a row takes beside its texts.
+pub(super) const ROW_BYTES: usize = 64;
 
 impl Hub {
     pub(super) fn create_room(
@@ -98,7 +103,8 @@ impl Hub {
         let no_such = || Refusal::last(RefusalCode::NO_SUCH_CONVERSATION, "");
         let conversation = self.state.conversations.get(&id).ok_or_else(no_such)?;
         if conversation.kind == Kind::DIRECT {
-            return self.leave_direct(asking, id);
+            self.leave_direct(asking, id);
+            return Ok(());
         }
         match self.member(id, account).map(|m| m.standing) {
             Some(Standing::JOINED) => {
@@ -169,6 +175,11 @@ impl Hub {
                 })
             })
             .take(LIST_ITEMS_MAX)
+            .scan(0, |bytes, room| {
+                // A page fits one packet, whatever the topics are.
+                *bytes += room.name.len() + room.topic.len() + ROW_BYTES;
+                (*bytes <= LIST_BYTES_MAX).then_some(room)
+            })
             .collect()
     }
 

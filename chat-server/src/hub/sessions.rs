@@ -29,6 +29,7 @@ pub(super) struct Session {
 }
 
 /// All attached sessions. A device has at most one.
+#[expect(clippy::struct_field_names, reason = "the fields are one table by different keys")]
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     by_id: BTreeMap<SessionId, Session>,

@@ -123,7 +123,8 @@ pub trait Reader: Send {
     ) -> Result<Option<Digest>, StoreError>;
 }
 
-/// Moves journal rows into segments and tables.
+/// Moves journal rows into segments and tables. A step costs by the conversations it touches more
+/// than by the records, so its thread lets a tenth of a second pass after [`Progress::Idle`].
 pub trait Indexer: Send {
     /// Moves a bounded number of rows; says whether there is more to do.
     ///

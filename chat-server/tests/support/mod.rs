@@ -14,7 +14,7 @@ use chat_server::{
 };
 use protocol::{
     entropy::SimRng,
-    ids::{AccountId, ConversationId, Counter, DeviceId, Digest, LogId, Seq, sha256},
+    ids::{AccountId, ConversationId, Counter, DeviceId, Digest, LogId, MessageId, Seq, sha256},
     message::{
         ext::Ext,
         record::{
@@ -209,12 +209,11 @@ pub(crate) struct Author {
     pub(crate) rng: SimRng,
     pub(crate) model: Model,
     counter: u64,
-    largest_body: u64,
 }
 
 impl Author {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { rng: SimRng::new(seed), model: Model::default(), counter: 0, largest_body: 400 }
+        Self { rng: SimRng::new(seed), model: Model::default(), counter: 0 }
     }
 
     /// The next commit; the model already knows it.
@@ -229,6 +228,28 @@ impl Author {
         }
         self.model.number = number;
         Commit { number, ops }
+    }
+
+    /// Commits that lead to a record with this body, and the one that erases it.
+    pub(crate) fn secret_and_its_erasure(&mut self, body: &[u8]) -> (Vec<Commit>, Commit) {
+        let founding = vec![self.register(), self.open()];
+        let founded = self.commit_of(founding);
+        let conversation = self.conversation().expect("just opened");
+        let device = self.device().expect("just registered");
+        let counter = Counter(self.fresh());
+        let record = record(device, counter, body.to_vec());
+        let appended = self.append_records(conversation, device, &[(counter, record)]);
+        let seq = appended_first(&appended);
+        let appended = self.commit_of(vec![appended]);
+        let id = MessageId { device, counter };
+        let erased = self.commit_of(vec![Op::Erased { conversation, seq, id }]);
+        (vec![founded, appended], erased)
+    }
+
+    fn commit_of(&mut self, ops: Vec<Op>) -> Commit {
+        let commit = Commit { number: self.model.number + 1, ops };
+        self.model.apply(&commit);
+        commit
     }
 
     fn op(&mut self) -> Option<Op> {
@@ -353,66 +374,49 @@ impl Author {
     fn append(&mut self) -> Option<Op> {
         let conversation = self.conversation()?;
         let device = self.device()?;
-        let count = u32::try_from(self.rng.between(1, 12)).expect("small");
-        Some(self.append_to(conversation, device, count))
+        let mut records = Vec::new();
+        for _ in 0..self.rng.between(1, 12) {
+            let counter = Counter(self.fresh());
+            // Now and then a large one, so that segments and limits are crossed inside a run.
+            let bound = if self.rng.chance(1, 40) { 20_000 } else { 400 };
+            let body = vec![0xb0; usize::try_from(self.rng.below(bound)).expect("small")];
+            records.push((counter, record(device, counter, body)));
+        }
+        Some(self.append_records(conversation, device, &records))
     }
 
-    /// Appends `count` records by `device`.
-    pub(crate) fn append_to(
+    fn append_records(
         &mut self,
         conversation: ConversationId,
         device: DeviceId,
-        count: u32,
+        records: &[(Counter, Record<'static>)],
     ) -> Op {
         let state = &self.model.state.conversations[&conversation];
         let (first, chain_before, earlier) = (state.head.next(), state.chain, state.time);
         let time = WallTime::from_millis(earlier.as_millis() + self.rng.below(50));
-        let mut records = Vec::new();
+        let mut bytes = Vec::new();
         let mut decisions = Vec::new();
         let mut chain = chain_before;
-        for index in 0..u64::from(count) {
-            let seq = first.plus(index);
-            let counter = Counter(self.fresh());
-            let record = self.record(device, counter);
+        for (index, (counter, record)) in records.iter().enumerate() {
+            let seq = first.plus(index as u64);
             let digest = record.envelope_hash(conversation);
             chain = chain_next(&chain, seq, &digest);
-            record.append_to(&mut records);
+            record.append_to(&mut bytes);
             let mut half = [0; 16];
             half.copy_from_slice(&digest[..16]);
             let floor = Counter(self.rng.between(counter.0.saturating_sub(200), counter.0));
-            decisions.push(Decision { device, counter, seq, digest: half, floor });
+            decisions.push(Decision { device, counter: *counter, seq, digest: half, floor });
         }
         Op::Appended(Appended {
             conversation,
             first,
             time,
-            count,
-            records: records.into(),
+            count: u32::try_from(records.len()).expect("small"),
+            records: bytes.into(),
             chain_before,
             chain_after: chain,
             decisions,
         })
-    }
-
-    fn record(&mut self, device: DeviceId, counter: Counter) -> Record<'static> {
-        let envelope = Envelope {
-            version: ENVELOPE_VERSION,
-            device,
-            counter,
-            class: Class::CONTENT,
-            target: None,
-            epoch: 0,
-            seen: (Seq::ZERO, [0; 8]),
-            ext: Ext::none(),
-        };
-        // Now and then a large one, so that segments and limits are crossed inside a run.
-        let bound = if self.rng.chance(1, 40) { 20_000 } else { self.largest_body };
-        let body = vec![0xb0; usize::try_from(self.rng.below(bound)).expect("small")];
-        Record {
-            envelope: Cow::Owned(envelope.encode()),
-            signature: Cow::Borrowed(&[]),
-            content: Content::Body(Cow::Owned(body)),
-        }
     }
 
     fn target(&mut self) -> Option<BanTarget> {
@@ -449,4 +453,27 @@ impl Author {
         self.counter += 1;
         self.counter
     }
+}
+
+fn record(device: DeviceId, counter: Counter, body: Vec<u8>) -> Record<'static> {
+    let envelope = Envelope {
+        version: ENVELOPE_VERSION,
+        device,
+        counter,
+        class: Class::CONTENT,
+        target: None,
+        epoch: 0,
+        seen: (Seq::ZERO, [0; 8]),
+        ext: Ext::none(),
+    };
+    Record {
+        envelope: Cow::Owned(envelope.encode()),
+        signature: Cow::Borrowed(&[]),
+        content: Content::Body(Cow::Owned(body)),
+    }
+}
+
+fn appended_first(op: &Op) -> Seq {
+    let Op::Appended(appended) = op else { panic!("not an append: {op:?}") };
+    appended.first
 }

@@ -260,7 +260,10 @@ fn reading_raises_the_marker_and_never_lowers_it() {
     let conversation = bench.engine.conversation(ROOM).expect("known");
     assert_eq!((conversation.read(), conversation.unread()), (Seq(5), 0));
     bench.crash();
-    assert_eq!(bench.engine.conversation(ROOM).map(|c| c.read()), Some(Seq(5)));
+    assert_eq!(
+        bench.engine.conversation(ROOM).map(crate::engine::Conversation::read),
+        Some(Seq(5))
+    );
 }
 
 #[test]

@@ -267,6 +267,32 @@ fn rooms_are_listed_in_pages_and_invited_ones_only_to_those_who_are_in() {
 }
 
 #[test]
+fn a_page_of_rooms_fits_one_packet_whatever_the_topics_are() {
+    let mut relay = Relay::with(|config| {
+        config.limits.requests = crate::hub::Rate::UNLIMITED;
+        config.limits.rooms_per_account_max = 100;
+    });
+    let ada = relay.join("ada", 1);
+    for number in 0..60 {
+        let room = relay.room(&ada, &format!("room{number:02}"), Access::ANYONE);
+        let topic = "x".repeat(protocol::limits::TOPIC_BYTES_MAX);
+        assert!(relay.try_ask(&ada, SetTopic { conversation: room, topic }).is_ok());
+    }
+    let (mut after, mut found) = (String::new(), 0);
+    loop {
+        let outcome = relay.ask(&ada, ListRooms { filter: String::new(), after: after.clone() });
+        let Ok(Reply::ListRooms(rooms)) = outcome.clone() else { panic!("{outcome:?}") };
+        let mut bytes = Vec::new();
+        RelayMessage::Reply(1, outcome).append_to(&mut bytes);
+        assert!(bytes.len() < protocol::limits::CONTENT_BYTES_MAX);
+        found += rooms.len();
+        let Some(last) = rooms.last() else { break };
+        after.clone_from(&last.name);
+    }
+    assert_eq!(found, 61, "with the lobby");
+}
+
+#[test]
 fn administrators_own_the_lobby_and_nobody_else_closes_it() {
     let mut relay = Relay::new();
     let ada = relay.join("ada", 1);

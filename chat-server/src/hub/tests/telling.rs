@@ -94,13 +94,12 @@ fn a_sender_learns_how_far_others_are_and_marks_only_rise() {
         let mark = Mark { conversation: room, received: Seq(received), read: Seq(read) };
         relay.input(Input::Mark { session: bob.session, mark });
         relay.wait(Duration::from_millis(300));
-        let told = relay.messages(ada.session).find_map(|message| match message {
+        relay.messages(ada.session).find_map(|message| match message {
             RelayMessage::Progress(progress) => {
                 Some((progress.members[0].received, progress.members[0].read))
             }
             _ => None,
-        });
-        told
+        })
     };
     assert_eq!(mark(seq.0, 0), Some((seq, Seq::ZERO)));
     assert_eq!(mark(1, 0), None, "never down");

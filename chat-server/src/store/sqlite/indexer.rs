@@ -20,9 +20,9 @@ use crate::{
 /// Commits that one step indexes at most, and bytes of records, beyond the first commit. A step
 /// ends in a sync that competes with those of the commits: small steps keep that short, large ones
 /// write each row less often.
-const STEP_COMMITS_MAX: usize = 1_024;
+const STEP_COMMITS_MAX: usize = 1024;
 /// See [`STEP_COMMITS_MAX`].
-const STEP_BYTES_MAX: usize = 2 * 1024 * 1024;
+const STEP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Steps between two checkpoints of the tables.
 const STEPS_PER_CHECKPOINT: u32 = 8;
 /// Bytes of journal rows between two checkpoints of the journal.
@@ -74,7 +74,7 @@ impl SqliteIndexer {
             index_log(&mut logs, &self.overlay, &transaction, op)?;
         }
         self.overlay.write(&transaction, upto).map_err(sql)?;
-        logs.write(&transaction).map_err(sql)?;
+        logs.write(&transaction)?;
         segments::sweep(&transaction)?;
         transaction.commit().map_err(sql)
     }

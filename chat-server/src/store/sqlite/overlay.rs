@@ -76,7 +76,7 @@ impl Overlay {
             Op::Topic { conversation, .. }
             | Op::Access { conversation, .. }
             | Op::Trimmed { conversation, .. } => {
-                self.change_conversation(tables, *conversation)?
+                self.change_conversation(tables, *conversation)?;
             }
             Op::Banned { conversation, target, .. } | Op::Unbanned { conversation, target } => {
                 self.read_conversation(tables, *conversation)?;

@@ -21,8 +21,15 @@ pub(super) enum Purpose {
     Read,
 }
 
-/// Page cache of a connection, in KiB. The journal is a small ring, the tables are read by range.
-const CACHE_KIB: u32 = 8 * 1024;
+/// Most of the pages that one index step changes should still be there when the next one comes;
+/// so should the journal's ring for its commits. A reader goes from page to page.
+const fn cache_kib(purpose: Purpose) -> u32 {
+    match purpose {
+        Purpose::Write => 32 * 1024,
+        Purpose::Read => 2 * 1024,
+    }
+}
+
 /// A write-ahead log that once grew beyond this is cut back to it.
 const WAL_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
@@ -47,7 +54,7 @@ pub(super) fn open(
     // Every connection stays with one thread.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
-    configure(&connection, durability).map_err(sql)?;
+    configure(&connection, purpose, durability).map_err(sql)?;
     match purpose {
         Purpose::Write => migrate(&mut connection, database)?,
         Purpose::Read => connection.pragma_update(None, "query_only", true).map_err(sql)?,
@@ -55,7 +62,12 @@ pub(super) fn open(
     Ok(connection)
 }
 
-fn configure(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+fn configure(
+    connection: &Connection,
+    purpose: Purpose,
+    durability: Durability,
+) -> rusqlite::Result<()> {
+    let cache_kib = cache_kib(purpose);
     let synchronous = match durability {
         Durability::Synced => "FULL",
         Durability::Unsynced => "OFF",
@@ -69,7 +81,7 @@ fn configure(connection: &Connection, durability: Durability) -> rusqlite::Resul
          PRAGMA journal_size_limit = {WAL_BYTES_MAX};
          PRAGMA secure_delete = ON;
          PRAGMA foreign_keys = ON;
-         PRAGMA cache_size = -{CACHE_KIB};
+         PRAGMA cache_size = -{cache_kib};
          PRAGMA temp_store = MEMORY;"
     ))?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -106,6 +118,7 @@ fn version(steps: usize) -> u32 {
 }
 
 /// An error of the database that is nobody's fault here.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 pub(super) fn sql(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {

@@ -1,16 +1,16 @@
 //! The segments: a conversation's records, several runs to a row, ordered by their first place.
 //!
-//! A row starts small and takes later runs until it has [`SEGMENT_BYTES_TARGET`]; so a quiet
-//! conversation does not need a row per message, and a lookup inside a row hashes few records.
+//! A row takes later runs until it has [`SEGMENT_BYTES_TARGET`], which is most of a page. So a
+//! quiet conversation does not need a row per message, a step rewrites one page per conversation,
+//! and a lookup inside a row hashes few records.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     iter::Peekable,
 };
 
-use bytes::Bytes;
 use protocol::ids::{ConversationId, Digest, MessageId, Seq};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::{schema::sql, tables::Local};
 use crate::{
@@ -21,11 +21,34 @@ use crate::{
     },
 };
 
-/// A segment this large takes no more runs. Rewriting a larger one for every step would cost more
-/// than the rows it saves.
-const SEGMENT_BYTES_TARGET: usize = 8 * 1024;
+/// A segment this large takes no more runs. With one run more it should still lie in a page of
+/// 4 KiB: every page beyond the first is written twice by each step that touches the row, and
+/// larger rows measured 3 times the pages per step.
+const SEGMENT_BYTES_TARGET: usize = 3 * 1024;
+/// Bits of a segment's id that are the place of its first record; the local number is above them.
+const SEQ_BITS: u32 = 40;
 /// Segments below a conversation's first record that one step removes.
 const SWEPT_SEGMENTS_MAX: u32 = 64;
+
+/// The id of the segment that begins at `first`.
+fn id(local: Local, first: Seq) -> Result<i64, StoreError> {
+    let is_small = local.cast_unsigned() < 1 << (63 - SEQ_BITS) && first.0 < 1 << SEQ_BITS;
+    if !is_small {
+        let problem = format!("record {first} of conversation {local} is beyond what fits");
+        return Err(StoreError::Failed(problem));
+    }
+    Ok(local << SEQ_BITS | first.0.cast_signed())
+}
+
+/// The place of a segment's first record.
+const fn first_of(id: i64) -> Seq {
+    Seq(id.cast_unsigned() & ((1 << SEQ_BITS) - 1))
+}
+
+/// Where a search by place begins that may ask for more than any log has.
+fn id_at_most(local: Local, seq: Seq) -> Result<i64, StoreError> {
+    id(local, seq.min(Seq((1 << SEQ_BITS) - 1)))
+}
 
 /// A row.
 #[derive(Debug)]
@@ -55,9 +78,9 @@ impl LogChanges {
         tables: &Connection,
         conversation: ConversationId,
         local: Local,
-        (seq, id): (Seq, MessageId),
+        (seq, message): (Seq, MessageId),
     ) -> Result<(), StoreError> {
-        let erased = [(seq, id)].into();
+        let erased = [(seq, message)].into();
         if let Some(appended) = self.appended.get_mut(&local)
             && appended.first().is_some_and(|(run, _)| run.first <= seq)
         {
@@ -75,9 +98,10 @@ impl LogChanges {
         for run in &blanked {
             run.append_to(&mut runs);
         }
+        let id = id(local, segment.first)?;
         tables
-            .prepare_cached("UPDATE segments SET runs = ?3 WHERE conversation = ?1 AND first = ?2")
-            .and_then(|mut s| s.execute(params![local, segment.first.0.cast_signed(), runs]))
+            .prepare_cached("UPDATE segments SET runs = ?2 WHERE id = ?1")
+            .and_then(|mut s| s.execute(params![id, runs]))
             .map(drop)
             .map_err(sql)
     }
@@ -89,9 +113,9 @@ impl LogChanges {
 
     /// Writes what was appended, after the conversations' own rows; what was trimmed is removed
     /// by later [`sweep`]s.
-    pub(super) fn write(self, tables: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn write(self, tables: &Connection) -> Result<(), StoreError> {
         for local in self.trimmed {
-            want_sweep(tables, local)?;
+            want_sweep(tables, local).map_err(sql)?;
         }
         for (local, appended) in self.appended {
             append(tables, local, &appended)?;
@@ -105,16 +129,17 @@ fn append(
     tables: &Connection,
     local: Local,
     appended: &[(StoredRun, Digest)],
-) -> rusqlite::Result<()> {
+) -> Result<(), StoreError> {
     let mut appended = appended.iter().peekable();
-    if let Some((first, mut runs)) = growing(tables, local)? {
+    if let Some((id, mut runs)) = growing(tables, local)? {
         fill(&mut runs, &mut appended);
         tables
-            .prepare_cached("UPDATE segments SET runs = ?3 WHERE conversation = ?1 AND first = ?2")?
-            .execute(params![local, first, runs])?;
+            .prepare_cached("UPDATE segments SET runs = ?2 WHERE id = ?1")
+            .and_then(|mut s| s.execute(params![id, runs]))
+            .map_err(sql)?;
     }
     while let Some((run, chain)) = appended.peek() {
-        let mut runs = Vec::with_capacity(SEGMENT_BYTES_TARGET);
+        let mut runs = Vec::with_capacity(SEGMENT_BYTES_TARGET * 2);
         let (first, chain) = (run.first, *chain);
         fill(&mut runs, &mut appended);
         insert(tables, local, first, &chain, &runs)?;
@@ -139,32 +164,33 @@ fn insert(
     first: Seq,
     chain: &Digest,
     runs: &[u8],
-) -> rusqlite::Result<()> {
+) -> Result<(), StoreError> {
+    let id = id(local, first)?;
     tables
-        .prepare_cached(
-            "INSERT INTO segments (conversation, first, chain, runs) VALUES (?1, ?2, ?3, ?4)",
-        )?
-        .execute(params![local, first.0.cast_signed(), chain, runs])?;
-    Ok(())
+        .prepare_cached("INSERT INTO segments (id, chain, runs) VALUES (?1, ?2, ?3)")
+        .and_then(|mut s| s.execute(params![id, chain, runs]))
+        .map(drop)
+        .map_err(sql)
 }
 
 /// The newest segment, if it has room.
-fn growing(tables: &Connection, local: Local) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
-    // Asking for the length alone does not read the row's overflow pages.
-    let newest: Option<(i64, u32)> = tables
+fn growing(tables: &Connection, local: Local) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
+    let (from, to) = (id(local, Seq::ZERO)?, id_at_most(local, Seq(u64::MAX))?);
+    let target = i64::try_from(SEGMENT_BYTES_TARGET).unwrap_or(i64::MAX);
+    // A row that does not qualify is not read beyond its length.
+    let newest = tables
         .prepare_cached(
-            "SELECT first, length(runs) FROM segments WHERE conversation = ?1
-             ORDER BY first DESC LIMIT 1",
-        )?
-        .query_row([local], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((first, _)) = newest.filter(|(_, len)| (*len as usize) < SEGMENT_BYTES_TARGET) else {
-        return Ok(None);
-    };
-    let runs = tables
-        .prepare_cached("SELECT runs FROM segments WHERE conversation = ?1 AND first = ?2")?
-        .query_row([local, first], |row| row.get(0))?;
-    Ok(Some((first, runs)))
+            "SELECT id, iif(length(runs) < ?3, runs, NULL) FROM segments
+             WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1",
+        )
+        .and_then(|mut s| {
+            s.query_row([from, to, target], |row| {
+                Ok((row.get(0)?, row.get::<_, Option<Vec<u8>>>(1)?))
+            })
+            .optional()
+        })
+        .map_err(sql)?;
+    Ok(newest.and_then(|(id, runs)| Some((id, runs?))))
 }
 
 /// The segment that would hold `seq`: the last one that begins there or below.
@@ -174,14 +200,12 @@ pub(super) fn containing(
     local: Local,
     seq: Seq,
 ) -> Result<Option<Segment>, StoreError> {
-    let found = tables
-        .prepare_cached(
-            "SELECT first, chain, runs FROM segments WHERE conversation = ?1 AND first <= ?2
-             ORDER BY first DESC LIMIT 1",
-        )
-        .and_then(|mut s| s.query_row([local, seq.0.cast_signed()], row_parts).optional())
-        .map_err(sql)?;
-    found.map(|parts| segment(conversation, parts)).transpose()
+    let mut found = None;
+    descending(tables, conversation, local, seq, |segment| {
+        found = Some(segment);
+        Ok(Walk::Done)
+    })?;
+    Ok(found)
 }
 
 /// Shows the segments from the one that would hold `from` on, until `each` has enough.
@@ -190,13 +214,15 @@ pub(super) fn ascending(
     conversation: ConversationId,
     local: Local,
     from: Seq,
-    each: impl FnMut(&Segment) -> Result<Walk, StoreError>,
+    each: impl FnMut(Segment) -> Result<Walk, StoreError>,
 ) -> Result<(), StoreError> {
-    let query = "SELECT first, chain, runs FROM segments WHERE conversation = ?1
-         AND first >= coalesce((SELECT max(first) FROM segments
-                                WHERE conversation = ?1 AND first <= ?2), 0)
-         ORDER BY first";
-    walk(tables, conversation, query, local, from, each)
+    let query = "SELECT id, chain, runs FROM segments
+         WHERE id BETWEEN
+             coalesce((SELECT max(id) FROM segments WHERE id BETWEEN ?1 AND ?2), ?2) AND ?3
+         ORDER BY id";
+    let whole =
+        [id(local, Seq::ZERO)?, id_at_most(local, from)?, id_at_most(local, Seq(u64::MAX))?];
+    walk(tables, conversation, query, &whole, each)
 }
 
 /// Shows the segments from the one that would hold `to` downwards, until `each` has enough.
@@ -205,11 +231,11 @@ pub(super) fn descending(
     conversation: ConversationId,
     local: Local,
     to: Seq,
-    each: impl FnMut(&Segment) -> Result<Walk, StoreError>,
+    each: impl FnMut(Segment) -> Result<Walk, StoreError>,
 ) -> Result<(), StoreError> {
-    let query = "SELECT first, chain, runs FROM segments WHERE conversation = ?1 AND first <= ?2
-         ORDER BY first DESC";
-    walk(tables, conversation, query, local, to, each)
+    let query = "SELECT id, chain, runs FROM segments WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC";
+    let below = [id(local, Seq::ZERO)?, id_at_most(local, to)?];
+    walk(tables, conversation, query, &below, each)
 }
 
 /// Whether a walk over the segments goes on.
@@ -223,31 +249,26 @@ fn walk(
     tables: &Connection,
     conversation: ConversationId,
     query: &str,
-    local: Local,
-    seq: Seq,
-    mut each: impl FnMut(&Segment) -> Result<Walk, StoreError>,
+    ids: &[i64],
+    mut each: impl FnMut(Segment) -> Result<Walk, StoreError>,
 ) -> Result<(), StoreError> {
     let mut statement = tables.prepare_cached(query).map_err(sql)?;
-    let mut rows = statement.query([local, seq.0.cast_signed()]).map_err(sql)?;
+    let mut rows = statement.query(params_from_iter(ids)).map_err(sql)?;
     while let Some(row) = rows.next().map_err(sql)? {
-        let segment = segment(conversation, row_parts(row).map_err(sql)?)?;
-        if each(&segment)? == Walk::Done {
+        if each(segment(conversation, row)?)? == Walk::Done {
             break;
         }
     }
     Ok(())
 }
 
-fn row_parts(row: &Row<'_>) -> rusqlite::Result<(i64, Digest, Vec<u8>)> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-}
-
-fn segment(
-    conversation: ConversationId,
-    (first, chain, runs): (i64, Digest, Vec<u8>),
-) -> Result<Segment, StoreError> {
-    let runs = StoredRun::decode_all(&Bytes::from(runs)).map_err(damaged(conversation))?;
-    Ok(Segment { first: Seq(first.cast_unsigned()), chain, runs })
+fn segment(conversation: ConversationId, row: &Row<'_>) -> Result<Segment, StoreError> {
+    let runs: Vec<u8> = row.get(2).map_err(sql)?;
+    Ok(Segment {
+        first: first_of(row.get(0).map_err(sql)?),
+        chain: row.get(1).map_err(sql)?,
+        runs: StoredRun::decode_all(&runs.into()).map_err(damaged(conversation))?,
+    })
 }
 
 impl Segment {
@@ -290,18 +311,18 @@ pub(super) fn sweep(tables: &Connection) -> Result<(), StoreError> {
             s.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()
         })
         .map_err(sql)?;
-    let Some((local, id, first)) = next else { return Ok(()) };
-    let (conversation, first) = (ConversationId(id), Seq(first.cast_unsigned()));
+    let Some((local, conversation, first)) = next else { return Ok(()) };
+    let (conversation, first) = (ConversationId(conversation), Seq(first.cast_unsigned()));
     let Some(kept) = containing(tables, conversation, local, first)? else {
         return finish_sweep(tables, local).map_err(sql);
     };
+    let (from, to) = (id(local, Seq::ZERO)?, id(local, kept.first)?);
     let removed = tables
         .prepare_cached(
-            "DELETE FROM segments WHERE conversation = ?1 AND first IN
-                 (SELECT first FROM segments WHERE conversation = ?1 AND first < ?2
-                  ORDER BY first LIMIT ?3)",
+            "DELETE FROM segments WHERE id IN
+                 (SELECT id FROM segments WHERE id BETWEEN ?1 AND ?2 - 1 ORDER BY id LIMIT ?3)",
         )
-        .and_then(|mut s| s.execute(params![local, kept.first.0.cast_signed(), SWEPT_SEGMENTS_MAX]))
+        .and_then(|mut s| s.execute(params![from, to, SWEPT_SEGMENTS_MAX]))
         .map_err(sql)?;
     if removed < SWEPT_SEGMENTS_MAX as usize {
         cut(tables, conversation, local, &kept, first)?;
@@ -321,9 +342,10 @@ fn cut(
     if segment.first >= first {
         return Ok(());
     }
+    let id = id(local, segment.first)?;
     tables
-        .prepare_cached("DELETE FROM segments WHERE conversation = ?1 AND first = ?2")
-        .and_then(|mut s| s.execute([local, segment.first.0.cast_signed()]))
+        .prepare_cached("DELETE FROM segments WHERE id = ?1")
+        .and_then(|mut s| s.execute([id]))
         .map_err(sql)?;
     let mut runs = Vec::new();
     for run in &segment.runs {
@@ -335,10 +357,27 @@ fn cut(
         return Ok(());
     }
     let chain = segment.chain_at(conversation, first.minus(1))?;
-    insert(tables, local, first, &chain, &runs).map_err(sql)
+    insert(tables, local, first, &chain, &runs)
 }
 
 fn finish_sweep(tables: &Connection, local: Local) -> rusqlite::Result<()> {
     tables.prepare_cached("DELETE FROM sweeps WHERE conversation = ?1")?.execute([local])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_ordered_by_conversation_and_place_up_to_their_limits() {
+        let (local_max, seq_max) = ((1 << (63 - SEQ_BITS)) - 1, Seq((1 << SEQ_BITS) - 1));
+        let ordered = [(1, Seq::FIRST), (1, seq_max), (2, Seq::ZERO), (local_max, seq_max)];
+        let ids: Vec<_> = ordered.map(|(local, seq)| id(local, seq).expect("fits")).to_vec();
+        assert!(ids.is_sorted() && ids[0] > 0);
+        assert_eq!(first_of(ids[1]), seq_max);
+        id(local_max + 1, Seq::FIRST).expect_err("one conversation too many");
+        id(1, seq_max.next()).expect_err("one record too many");
+        assert_eq!(id_at_most(1, Seq(u64::MAX)).expect("clamped"), ids[1]);
+    }
 }

@@ -80,14 +80,14 @@ CREATE TABLE senders (
     PRIMARY KEY (conversation, device)
 ) STRICT, WITHOUT ROWID;
 
--- Consecutive runs, and the chain before the first of them.
+-- Consecutive runs, and the chain before the first of them. The id is the conversation's local
+-- number and the place of the first record, so that a conversation's segments stand together in
+-- order, and a row of a few kilobytes lies whole in one leaf.
 CREATE TABLE segments (
-    conversation INTEGER NOT NULL REFERENCES conversations,
-    first        INTEGER NOT NULL,
-    chain        BLOB NOT NULL,
-    runs         BLOB NOT NULL,
-    PRIMARY KEY (conversation, first)
-) STRICT, WITHOUT ROWID;
+    id    INTEGER PRIMARY KEY,
+    chain BLOB NOT NULL,
+    runs  BLOB NOT NULL
+) STRICT;
 
 -- Conversations with segments below their `first`, which are removed a few at a time.
 CREATE TABLE sweeps (
