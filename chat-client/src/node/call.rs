@@ -403,7 +403,8 @@ pub struct SentMessage {
     pub local: LocalId,
     /// Where it is.
     pub conversation: ConversationId,
-    /// Who it is.
+    /// Who it is. On a line of `run.sock`, `id` is the call's.
+    #[serde(rename = "message")]
     pub id: MessageId,
     /// Its place.
     pub seq: Seq,

@@ -113,7 +113,13 @@ pub(super) async fn write_line(
 
 #[cfg(test)]
 mod tests {
+    use protocol::{
+        ids::{ConversationId, Counter, DeviceId, MessageId, Seq},
+        time::WallTime,
+    };
+
     use super::*;
+    use crate::{node::call::SentMessage, store::row::LocalId};
 
     #[tokio::test]
     async fn lines_come_back_and_too_long_ones_do_not() {
@@ -130,8 +136,16 @@ mod tests {
 
     #[test]
     fn owner_lines_are_told_apart() {
+        let sent = SentMessage {
+            local: LocalId(1),
+            conversation: ConversationId([2; 16]),
+            id: MessageId { device: DeviceId([3; 16]), counter: Counter(4) },
+            seq: Seq(5),
+            time: WallTime::from_millis(6),
+        };
         for line in [
             OwnerLine::Answer { id: 1, answer: Answer::Done },
+            OwnerLine::Answer { id: 1, answer: Answer::Sent(sent) },
             OwnerLine::Error { id: 1, error: CallError::OwnerGone },
             OwnerLine::Event(Event::Missed),
         ] {
