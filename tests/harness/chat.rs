@@ -29,10 +29,10 @@ pub struct Line {
     pub conversation: String,
     /// Its place.
     pub seq: u64,
-    /// The sending device.
-    pub device: String,
+    /// The sending device; absent for what the relay wrote.
+    pub device: Option<String>,
     /// The device's number for it.
-    pub counter: u64,
+    pub counter: Option<u64>,
     /// What kind of record.
     pub kind: String,
     /// The words; absent for what has none.
