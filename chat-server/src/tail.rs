@@ -136,6 +136,13 @@ impl Tails {
 
 impl Tail {
     fn index_of(&self, seq: Seq) -> Option<usize> {
+        // Who keeps up asks for the newest run, and a search through all of them would touch
+        // memory that nobody has touched for long.
+        if let Some(newest) = self.runs.back()
+            && (newest.first..=newest.last()).contains(&seq)
+        {
+            return Some(self.runs.len() - 1);
+        }
         let index = self.runs.partition_point(|run| run.last() < seq);
         self.runs.get(index).filter(|run| run.first <= seq).map(|_| index)
     }

@@ -100,7 +100,7 @@ fn random_histories_come_back(seeds: Range<u64>, place: impl Fn() -> Box<dyn Pla
                 indexer = store.indexer().expect("opens");
             }
         }
-        while step(&mut *indexer) == Progress::More {}
+        while step(&mut *indexer) != Progress::Idle {}
         assert_same(&mut *store, &mut author);
         drop((store, reader, indexer));
         assert_same(&mut *place.open(), &mut author);

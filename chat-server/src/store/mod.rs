@@ -148,9 +148,12 @@ pub trait Archiver: Send {
 /// Whether a step left anything to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The journal has more rows.
+    /// The journal may have enough rows for another whole step.
     More,
-    /// Every commit is indexed.
+    /// Everything that was there is indexed. What has come since is better left to gather: a step
+    /// costs the same for one record of a conversation as for many.
+    CaughtUp,
+    /// There was nothing to do.
     Idle,
 }
 

@@ -80,6 +80,10 @@ pub(crate) fn run(mut indexer: Box<dyn Indexer>, signal: &IndexerSignal) {
         loop {
             match indexer.step() {
                 Ok(Progress::More) if !signal.lock().stop => {}
+                Ok(Progress::CaughtUp) => {
+                    signal.on_committed();
+                    break;
+                }
                 Ok(Progress::More | Progress::Idle) => break,
                 Err(error) => {
                     warn!(%error, "cannot index for now; the journal keeps everything");

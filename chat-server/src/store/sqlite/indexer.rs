@@ -128,6 +128,8 @@ impl Indexer for SqliteIndexer {
         self.checkpoint_journal()?;
         let commits =
             self.shared.tail().oldest(self.indexed_upto, STEP_COMMITS_MAX, STEP_BYTES_MAX);
+        let bytes: usize = commits.iter().map(|commit| commit.bytes).sum();
+        let is_whole = commits.len() >= STEP_COMMITS_MAX || bytes >= STEP_BYTES_MAX / 2;
         let upto = commits.last().map_or(self.indexed_upto, |commit| commit.number);
         if commits.is_empty() && !segments::has_sweeps(&self.tables).map_err(sql)? {
             self.purge()?;
@@ -147,7 +149,7 @@ impl Indexer for SqliteIndexer {
             self.overlay = Overlay::default();
         }
         self.checkpoint_tables()?;
-        Ok(Progress::More)
+        Ok(if is_whole { Progress::More } else { Progress::CaughtUp })
     }
 }
 
