@@ -119,7 +119,7 @@ fn spawn_indexer(
             let before = Instant::now();
             let progress = indexer.step().expect("indexes");
             match progress {
-                Progress::More => {
+                Progress::More | Progress::CaughtUp => {
                     steps += 1;
                     longest = longest.max(before.elapsed());
                 }

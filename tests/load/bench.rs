@@ -20,7 +20,11 @@ use serde_bytes::ByteBuf;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::cli::Common;
+use crate::{
+    cli::{Common, Store},
+    disk,
+    report::Report,
+};
 
 /// Set-up steps that are under way at a time.
 const PARALLEL: usize = 64;
@@ -56,6 +60,8 @@ pub(crate) struct Relay {
     process: RelayProcess,
     options: RelayOptions,
     home: TempDir,
+    // Of the disk before the relay was started; `None` where it does not matter.
+    sync_ms: Option<f64>,
 }
 
 impl Relay {
@@ -78,8 +84,12 @@ impl Relay {
         options.arguments.extend(common.relay_argument.iter().cloned());
         options.settings =
             SETTINGS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let sync_ms = match common.store {
+            Store::Sqlite => Some(disk::time_syncs(home.path())?.quantile_ms(0.5)),
+            Store::Memory => None,
+        };
         let process = RelayProcess::start(&options)?;
-        Ok(Self { process, options, home })
+        Ok(Self { process, options, home, sync_ms })
     }
 
     /// Kills the relay and starts it again on the same data.
@@ -101,6 +111,13 @@ impl Relay {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// Adds how fast the disk was by itself.
+    pub(crate) fn add_disk_to(&self, report: &mut Report) {
+        if let Some(sync_ms) = self.sync_ms {
+            report.add("one sync of 64 KiB by itself, p50", "ms", sync_ms);
+        }
     }
 
     /// How long it took to get ready.

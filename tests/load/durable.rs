@@ -94,11 +94,6 @@ pub(crate) async fn run(options: &Durable, common: &Common) -> Result<Report, Be
         faults += publisher.faults();
         publishers.push(publisher);
     }
-    let lost_by_kill = match common.store {
-        Store::Sqlite => Some(lost_by_kill(relay, publishers).await?),
-        Store::Memory => None,
-    };
-
     let mut report = Report::new(format!(
         "durable, {} publishers, {} each under way, {} store",
         options.publishers,
@@ -108,8 +103,13 @@ pub(crate) async fn run(options: &Durable, common: &Common) -> Result<Report, Be
     report.held_to("acknowledgements", "/s", usage.rate(count), Budget::AtLeast(150_000.0));
     report.add("relay CPU per message", "µs", usage.relay_micros_each(count));
     report.add_latencies(&latencies);
+    relay.add_disk_to(&mut report);
     report.add_usage(&usage);
     report.add_faults(faults);
+    let lost_by_kill = match common.store {
+        Store::Sqlite => Some(lost_by_kill(relay, publishers).await?),
+        Store::Memory => None,
+    };
     if let Some(lost) = lost_by_kill {
         report.held_to("lost by a kill", "", number(lost), Budget::AtMost(0.0));
     }

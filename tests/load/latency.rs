@@ -51,6 +51,7 @@ pub(crate) async fn run(options: &Latency, common: &Common) -> Result<Report, Be
     report.add_latencies(&latencies);
     report.add("relay CPU per delivery", "µs", usage.relay_micros_each(deliveries));
     report.add("driver late, p99", "ms", lateness.quantile_ms(0.99));
+    relay.add_disk_to(&mut report);
     report.add_usage(&usage);
     room.add_checks_to(&mut report)?;
     Ok(report)

@@ -3,6 +3,7 @@
 //! ```text
 //!   cli        the options          bench     relay and people      check     nothing lost, doubled,
 //!   report     figures, budgets     stats     latencies, usage                reordered
+//!   disk       how fast it is just now
 //!   room, member, author, payload   who says what, and who reads it
 //!   fanout latency idle storm pairs durable start hostile            a measurement each
 //! ```
@@ -15,6 +16,7 @@ mod author;
 mod bench;
 mod check;
 mod cli;
+mod disk;
 mod durable;
 #[cfg(test)]
 mod fake_relay;

@@ -3,11 +3,14 @@
 use std::{rc::Rc, time::Duration};
 
 use harness::client::{Client, ClientError};
-use protocol::message::{
-    ClientMessage, RelayMessage,
-    encoding::DecodeError,
-    record::{Content, Envelope, Record, Run},
-    session::Ping,
+use protocol::{
+    limits::UNSETTLED_MAX,
+    message::{
+        ClientMessage, RelayMessage,
+        encoding::DecodeError,
+        record::{Content, Envelope, Record, Run},
+        session::Ping,
+    },
 };
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -91,7 +94,9 @@ impl Member {
         }
         let number = u16::try_from(self.index).map_err(|_| ClientError::Unexpected("sender"))?;
         let now = self.room.begun.elapsed();
-        while sender.sent.get() < sender.allowed.get() {
+        // More would be refused; what is held back here keeps the time its turn came.
+        let unsettled_max = UNSETTLED_MAX as u64;
+        while sender.sent.get() < sender.allowed.get() && self.author.in_flight() < unsettled_max {
             let sent = sender.sent.get();
             let sequence = u32::try_from(sent).map_err(|_| ClientError::Unexpected("sequence"))?;
             let due = sender.due.borrow_mut().pop_front().unwrap_or(now);

@@ -116,6 +116,7 @@ pub(crate) async fn run(options: &Pairs, common: &Common) -> Result<Report, Benc
     report.held_to("messages", "/s", usage.rate(count), budget);
     report.add("relay CPU per message", "µs", usage.relay_micros_each(count));
     report.add_latencies(&latencies);
+    relay.add_disk_to(&mut report);
     report.add_usage(&usage);
     report.add_faults(Faults { foreign: shared.wrong.get(), ..Faults::default() });
     report.held_to("pairs that stopped", "", number(silent), Budget::AtMost(0.0));

@@ -81,6 +81,7 @@ pub(crate) async fn run(options: &Start, common: &Common) -> Result<Report, Benc
     report.held_to("first durable message", "ms", first_ack, Budget::AtMost(500.0));
     report.add("ready", "ms", ready);
     report.add("journal at the kill", "MiB", number(journal) / f64::from(1 << 20));
+    relay.add_disk_to(&mut report);
     report.add("filled in", "s", filled_in.as_secs_f64());
     Ok(report)
 }
