@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     fn relays(dir: &tempfile::TempDir) -> Relays {
-        let mut relays = Relays::load(&dir.path().join("relays.json")).expect("empty");
+        let mut relays = Relays::load(&dir.path().join("relays.toml")).expect("empty");
         let address = "a:1".parse().expect("an address");
         relays.remember(RelayKey([1; 32]), "one", &[address]).expect("writable");
         relays

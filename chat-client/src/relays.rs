@@ -127,7 +127,7 @@ impl Relays {
             return Ok(());
         }
         let file = File { v: 1, relays: known.iter().map(Row::from).collect() };
-        let text = serde_json::to_string_pretty(&file)?;
+        let text = toml::to_string(&file).map_err(io::Error::other)?;
         // A crash leaves the old file or the new one, never half of either.
         let temporary = self.path.with_extension(format!("{}.tmp", std::process::id()));
         let mut written = fs::File::create(&temporary)?;
@@ -142,6 +142,7 @@ impl Relays {
 #[derive(Serialize, Deserialize)]
 struct File {
     v: u32,
+    #[serde(default)]
     relays: Vec<Row>,
 }
 
@@ -164,7 +165,7 @@ impl From<&KnownRelay> for Row {
 
 fn parse(text: &str) -> io::Result<Vec<KnownRelay>> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
-    let file: File = serde_json::from_str(text)?;
+    let file: File = toml::from_str(text).map_err(|error| invalid(error.to_string()))?;
     if file.v != 1 {
         return Err(invalid(format!("version {} is newer than this build knows", file.v)));
     }
@@ -188,7 +189,7 @@ mod tests {
     #[test]
     fn what_is_remembered_is_there_again_and_in_front() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("relays.json");
+        let path = dir.path().join("relays.toml");
         let mut relays = Relays::load(&path).expect("a missing file is empty");
         assert_eq!(relays.last_used(), None);
         relays.remember(RelayKey([1; 32]), "one", &[address("a:1")]).expect("writable");
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn a_forgotten_relay_is_gone() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("relays.json");
+        let path = dir.path().join("relays.toml");
         let mut relays = Relays::load(&path).expect("a missing file is empty");
         let key = RelayKey([1; 32]);
         relays.remember(key, "one", &[]).expect("writable");
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn addresses_are_bounded() {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut relays = Relays::load(&dir.path().join("relays.json")).expect("empty");
+        let mut relays = Relays::load(&dir.path().join("relays.toml")).expect("empty");
         for port in 1..=ADDRESSES_MAX + 1 {
             let address = address(&format!("a:{port}"));
             relays.remember(RelayKey([1; 32]), "one", &[address]).expect("writable");
@@ -228,12 +229,13 @@ mod tests {
     #[test]
     fn a_damaged_file_is_not_taken_for_an_empty_one() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("relays.json");
-        for damaged in [
-            "{",
-            r#"{"v":2,"relays":[]}"#,
-            r#"{"v":1,"relays":[{"key":"zz","name":"","addresses":[]}]}"#,
-        ] {
+        let path = dir.path().join("relays.toml");
+        let no_key = "v = 1
+[[relays]]
+key = 'zz'
+name = ''
+addresses = []";
+        for damaged in ["[", "v = 2", no_key] {
             fs::write(&path, damaged).expect("writable");
             assert!(Relays::load(&path).is_err(), "{damaged}");
         }

@@ -181,6 +181,12 @@ impl Failure {
         lines
     }
 
+    /// What failed and why, in one line.
+    pub fn reason(&self) -> String {
+        let what = self.to_string();
+        std::iter::once(what).chain(self.causes()).collect::<Vec<_>>().join(": ")
+    }
+
     fn causes(&self) -> Vec<String> {
         match self {
             Self::Unreachable { why }
@@ -226,7 +232,7 @@ impl Failure {
                 "chat-client                       offers to host a relay right here",
                 "chat-client --relay INVITATION …  uses somebody else's (chat://HOST:PORT/#v1.KEY)",
             ],
-            Self::Unreachable { .. } => &["chat-client doctor"],
+            Self::Unreachable { .. } | Self::Store { .. } => &["chat-client doctor"],
             Self::NotTrusted { address, announced, .. } => {
                 return vec![
                     "compare the fingerprint with what the relay's operator tells you, then:"
@@ -259,7 +265,6 @@ impl Failure {
                 &["the relay was restored from a copy, or something is wrong: ask its operator"]
             }
             Self::Unhealthy(_) => &["the lines above say what to do"],
-            Self::Store { .. } => &["chat-client doctor"],
             Self::Exists { .. } => &["--force overwrites it"],
             Self::OwnerGone => &["try again"],
             Self::HomeBusy { .. } => &["--home DIR keeps another profile"],
@@ -371,7 +376,13 @@ mod tests {
             Failure::NotFound { what: "#nowhere".into() },
             Failure::Timeout,
         ];
-        insta::assert_snapshot!(failures.iter().map(report).collect::<Vec<_>>().join("\n\n"));
+        for failure in &failures {
+            let report = report(failure);
+            assert!(report.contains("\nerror: "), "{report}");
+            assert!(!report.contains('\u{1b}'), "{report}");
+            let is_self_evident = matches!(failure, Failure::Timeout);
+            assert!(is_self_evident || report.contains("\nhelp: "), "{report}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) async fn run(
     session: &Session,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let conversation = session.find_online(target).await?;
+    let conversation = session.synced(session.find_online(target).await?).await?;
     let id = conversation.info.id;
     let answer = session.call(Call::Audit { conversation: id }).await?;
     let Answer::Audited { records, differs_at } = answer else { return Err(unexpected(&answer)) };

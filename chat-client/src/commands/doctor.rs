@@ -24,7 +24,8 @@ const WELCOME_TIME_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, Serialize)]
 struct Check {
     v: u32,
-    check: String,
+    #[serde(rename = "check")]
+    step: String,
     ok: bool,
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,13 +60,13 @@ impl Report<'_> {
         found: String,
         help: Option<String>,
     ) -> Result<(), Failure> {
-        let check = Check { v: JSON_VERSION, check: check.to_owned(), ok, found, help };
+        let check = Check { v: JSON_VERSION, step: check.to_owned(), ok, found, help };
         if self.output.style() == Style::Json {
             self.output.json(&check)?;
         } else {
             let mark = if ok { "ok  " } else { "FAIL" };
             let found = Untrusted::new(&check.found).for_line();
-            self.output.line(&format!("{mark}\t{}\t{found}", check.check))?;
+            self.output.line(&format!("{mark}\t{}\t{found}", check.step))?;
             if let Some(help) = &check.help {
                 self.output.line(&format!("\thelp\t{help}"))?;
             }

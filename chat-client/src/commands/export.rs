@@ -35,6 +35,7 @@ pub(super) async fn run(
     let mut conversation = session.find(&export.target).await?;
     match offline {
         Ok(()) => {
+            conversation = session.synced(conversation).await?;
             session.fetch_down_to(&conversation, Seq::FIRST).await?;
             conversation = session.refresh(&conversation).await?;
         }

@@ -21,6 +21,9 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let offline = session.online_if_possible().await;
     let mut conversation = session.find(&history.target).await?;
+    if offline.is_ok() {
+        conversation = session.synced(conversation).await?;
+    }
     let count = u64::from(history.count.get());
     let before = history.before.unwrap_or(conversation.high.next());
     let from = before.minus(count).max(Seq::FIRST);
@@ -71,7 +74,7 @@ pub(super) fn print(
     for line in lines {
         match output.style() {
             Style::Json => {
-                output.json(&MessageJson::new(conversation, line, render::words(line)))?
+                output.json(&MessageJson::new(conversation, line, render::words(line)))?;
             }
             Style::Plain => {
                 for text in render::lines(line, &zone) {

@@ -1,6 +1,6 @@
 //! A command's way to its node, and the questions that several commands ask.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use protocol::{
     ids::{AccountId, ConversationId},
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::{
     config::Config,
     node::{
-        Caller, Handle, Node,
+        Caller, Events, Handle, Node,
         call::{Answer, Call, CallError, ConversationView, Event, Status, Target},
     },
     report::Failure,
@@ -23,54 +23,74 @@ use crate::{
 /// How long a command that can do without the relay waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A connection to the node of this home.
+/// How often a call is made again because the process that owned the home has ended.
+const REOPENINGS_MAX: usize = 3;
+
+/// A connection to the node of this home. If this is a guest and the owner ends, the session opens
+/// the home again and repeats what can be repeated.
 pub(super) struct Session {
-    handle: Handle,
-    timeout: Option<Duration>,
+    config: Config,
+    handle: RefCell<Handle>,
 }
 
 impl Session {
     /// Without events.
     pub(super) async fn open(config: &Config) -> Result<Self, Failure> {
-        let handle = Node::open(config, crate::node::Events::Unwanted).await?;
-        Ok(Self { handle, timeout: config.timeout })
+        let handle = RefCell::new(Node::open(config, Events::Unwanted).await?);
+        Ok(Self { config: config.clone(), handle })
     }
 
     /// With events.
     pub(super) async fn open_with_events(config: &Config) -> Result<Self, Failure> {
-        let handle = Node::open(config, crate::node::Events::Wanted).await?;
-        Ok(Self { handle, timeout: config.timeout })
+        let handle = RefCell::new(Node::open(config, Events::Wanted).await?);
+        Ok(Self { config: config.clone(), handle })
     }
 
     /// The time the person gave, if any.
     pub(super) const fn timeout(&self) -> Option<Duration> {
-        self.timeout
+        self.config.timeout
     }
 
     /// Ends the node, if it runs in this process.
     pub(super) async fn close(self) {
-        self.handle.close().await;
+        self.handle.into_inner().close().await;
     }
 
     /// For calls beside others.
     pub(super) fn caller(&self) -> Caller {
-        self.handle.caller()
+        self.handle.borrow().caller()
     }
 
     /// The next event.
     pub(super) async fn next_event(&mut self) -> Option<Event> {
-        self.handle.next_event().await
+        self.handle.get_mut().next_event().await
     }
 
     /// Asks the node, at most as long as the person allows.
     pub(super) async fn call(&self, call: Call) -> Result<Answer, Failure> {
-        let answer = match self.timeout {
+        match self.config.timeout {
             Some(limit) => {
-                timeout(limit, self.handle.call(call)).await.map_err(|_| Failure::Timeout)?
+                timeout(limit, self.call_again(call)).await.map_err(|_| Failure::Timeout)?
             }
-            None => self.handle.call(call).await,
-        };
-        Ok(answer?)
+            None => self.call_again(call).await,
+        }
+    }
+
+    async fn call_again(&self, call: Call) -> Result<Answer, Failure> {
+        for _ in 0..REOPENINGS_MAX {
+            match self.caller().call(call.clone()).await {
+                Err(CallError::OwnerGone) if is_repeatable(&call) => self.reopen().await?,
+                answer => return Ok(answer?),
+            }
+        }
+        Err(Failure::OwnerGone)
+    }
+
+    /// Opens the home again after its owner has ended; this process may be the owner now.
+    pub(super) async fn reopen(&self) -> Result<(), Failure> {
+        let handle = Node::open(&self.config, Events::Unwanted).await?;
+        self.handle.replace(handle);
+        Ok(())
     }
 
     /// Waits for the relay.
@@ -83,10 +103,10 @@ impl Session {
 
     /// Waits for the relay for a while; says why not if it does not come.
     pub(super) async fn online_if_possible(&self) -> Result<(), String> {
-        let patience = self.timeout.unwrap_or(PATIENCE).min(PATIENCE);
-        match timeout(patience, self.handle.call(Call::Online)).await {
+        let patience = self.config.timeout.unwrap_or(PATIENCE).min(PATIENCE);
+        match timeout(patience, self.call_again(Call::Online)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Err(failure)) => Err(failure.reason()),
             Err(_) => Err("no answer yet".to_owned()),
         }
     }
@@ -124,6 +144,16 @@ impl Session {
         self.find(target).await
     }
 
+    /// The conversation with everything that is new at the relay.
+    pub(super) async fn synced(
+        &self,
+        conversation: ConversationView,
+    ) -> Result<ConversationView, Failure> {
+        let id = conversation.info.id;
+        self.call(Call::Synced { conversation: id }).await?;
+        self.find(&Target::Id(id)).await
+    }
+
     /// Asks the relay.
     pub(super) async fn ask(&self, request: impl Into<Request>) -> Result<Reply, Failure> {
         match self.call(Call::Ask { request: request.into() }).await? {
@@ -155,6 +185,11 @@ impl Session {
             other => Err(unexpected(&other)),
         }
     }
+}
+
+/// True if making a call twice does what making it once does.
+const fn is_repeatable(call: &Call) -> bool {
+    !matches!(call, Call::Send { .. } | Call::Create { .. } | Call::Cancel { .. })
 }
 
 /// An answer that does not belong to its call: a fault of ours or of another version's owner.

@@ -57,8 +57,9 @@ impl Follower {
         output: &mut Output,
     ) -> Result<(), Failure> {
         let end = duration.map(|duration| Instant::now() + duration);
-        if let Err(why) = self.session.online_if_possible().await {
-            tell(&format!("note: not connected yet ({})", Untrusted::new(&why).for_line()));
+        let offline = self.session.online_if_possible().await;
+        if let Err(why) = &offline {
+            tell(&format!("note: not connected yet ({})", Untrusted::new(why).for_line()));
         }
         self.begin(count, since, output).await?;
         output.flush()?;
@@ -85,7 +86,12 @@ impl Follower {
             targets => {
                 let mut wanted = Vec::with_capacity(targets.len());
                 for target in targets {
-                    wanted.push(self.session.find(target).await?);
+                    let conversation = self.session.find(target).await?;
+                    // If the relay is away, what is stored here is where it begins.
+                    wanted.push(match self.session.synced(conversation.clone()).await {
+                        Ok(synced) => synced,
+                        Err(_) => conversation,
+                    });
                 }
                 wanted
             }

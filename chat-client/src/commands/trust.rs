@@ -52,9 +52,10 @@ pub(super) async fn run(
         }
         (None, Some(TrustCommand::Forget { fingerprint })) => {
             let forgotten = relays.forget(fingerprint);
-            match forgotten.map_err(|error| Failure::io("cannot forget the relay", error))? {
-                true => Ok(()),
-                false => Err(Failure::NotFound { what: fingerprint.to_string() }),
+            if forgotten.map_err(|error| Failure::io("cannot forget the relay", error))? {
+                Ok(())
+            } else {
+                Err(Failure::NotFound { what: fingerprint.to_string() })
             }
         }
         (None, Some(TrustCommand::Name { who })) => accept_name(&who, config).await,

@@ -55,8 +55,9 @@ fn relay_in(directory: &Path) -> Option<Invitation> {
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-            name.is_some_and(|name| name.starts_with("chat-relay-") && name.ends_with(".json"))
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let is_ours = stem.is_some_and(|stem| stem.starts_with("chat-relay-"));
+            is_ours && path.extension().is_some_and(|extension| extension == "json")
         })
         .take(RUNTIME_FILES_MAX)
         .collect();

@@ -93,7 +93,7 @@ impl Link {
     async fn open(address: SocketAddr, mut connection: Connection) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         set_options(&stream)?;
-        let waiting = connection.poll_transmit().map(Vec::from).unwrap_or_default();
+        let waiting = connection.poll_transmit().unwrap_or_default();
         let mut link = Self {
             stream,
             connection,
@@ -123,9 +123,10 @@ impl Link {
     /// Nothing is lost.
     pub async fn ready(&mut self) -> io::Result<Stream> {
         loop {
-            let interest = match self.waiting.is_empty() {
-                true => Interest::READABLE,
-                false => Interest::READABLE | Interest::WRITABLE,
+            let interest = if self.waiting.is_empty() {
+                Interest::READABLE
+            } else {
+                Interest::READABLE | Interest::WRITABLE
             };
             let ready = self.stream.ready(interest).await?;
             if ready.is_writable() {

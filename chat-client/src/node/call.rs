@@ -32,6 +32,12 @@ pub enum Call {
     /// Waits until the relay has welcomed us and told us all our conversations, or until it is
     /// clear that it will not. Answered with [`Answer::Status`].
     Online,
+    /// Waits until everything that the relay has of a conversation's newest stretch is stored here,
+    /// or until it is clear that the relay is away. Answered with [`Answer::Done`].
+    Synced {
+        /// Which.
+        conversation: ConversationId,
+    },
     /// Every conversation of the account. Answered with [`Answer::Conversations`].
     Conversations,
     /// One conversation, if it is known here. Answered with [`Answer::Conversation`].

@@ -24,7 +24,7 @@ impl Clock {
     }
 
     /// Now, for people. A clock set before 1970 counts as 1970.
-    pub(super) fn wall(self) -> WallTime {
+    pub(super) fn wall() -> WallTime {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         WallTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }

@@ -118,7 +118,7 @@ async fn own(
         .map_err(|error| Failure::io(format!("cannot listen on {}", socket.display()), error))?;
 
     let clock = Clock::start();
-    let (engine, disk, endpoint) = start_engine(config, &choice, clock)?;
+    let (engine, disk, endpoint) = start_engine(config, &choice)?;
     let wanted = WantedName { name: config.name.clone(), origin: config.name_origin };
 
     let (calls_out, calls) = mpsc::channel(CALLS_MAX);
@@ -136,14 +136,10 @@ async fn own(
     Ok(Handle::new(calls_out, events_in, Some(OwnerTask { closing, task })))
 }
 
-fn start_engine(
-    config: &Config,
-    choice: &Choice,
-    clock: Clock,
-) -> Result<(Engine, Disk, Endpoint), Failure> {
+fn start_engine(config: &Config, choice: &Choice) -> Result<(Engine, Disk, Endpoint), Failure> {
     let unusable = |why: String| Failure::Store { why };
     let mut entropy = Entropy::system();
-    let keys = Keys::open(&config.home, choice.key, &mut entropy, clock.wall())
+    let keys = Keys::open(&config.home, choice.key, &mut entropy, Clock::wall())
         .map_err(|error| unusable(error.to_string()))?;
     let path = config.home.database_for(choice.key);
     let mut store = SqliteStore::open(&path).map_err(|error| unusable(error.to_string()))?;

@@ -102,6 +102,8 @@ pub(super) struct Owner {
     endpoint: Endpoint,
     wanted: WantedName,
     names_tried: u32,
+    /// A command was given while outputs were drained: there may be new ones.
+    has_input: bool,
     dialing: Option<Dialing>,
     link: Option<Link>,
     /// Something else than the relay answered, last time.
@@ -111,6 +113,7 @@ pub(super) struct Owner {
     commands: BTreeMap<CommandId, Waiting>,
     sends: BTreeMap<LocalId, Sending>,
     online: Vec<Reply>,
+    syncing: Vec<(ConversationId, Reply)>,
     reads: BTreeMap<ReadId, Reply>,
     next_read: u64,
 }
@@ -146,6 +149,7 @@ impl Owner {
             endpoint,
             wanted,
             names_tried: 1,
+            has_input: false,
             dialing: None,
             link: None,
             announced: None,
@@ -154,6 +158,7 @@ impl Owner {
             commands: BTreeMap::new(),
             sends: BTreeMap::new(),
             online: Vec::new(),
+            syncing: Vec::new(),
             reads: BTreeMap::new(),
             next_read: 0,
         }
@@ -203,18 +208,28 @@ impl Owner {
         commands
             || self.sends.values().any(|sending| !sending.reply.is_closed())
             || self.online.iter().chain(self.reads.values()).any(|reply| !reply.is_closed())
+            || self.syncing.iter().any(|(_, reply)| !reply.is_closed())
     }
 
     fn hang_up(&mut self) {
         let now = self.clock.now();
-        self.engine.handle_command(now, self.clock.wall(), Command::GoOffline);
+        self.engine.handle_command(now, Clock::wall(), Command::GoOffline);
         self.transmit();
     }
 
     // ---- outputs ----
 
-    /// Takes everything out of the engine, in its order.
+    /// Takes everything out of the engine, in its order; again, while events led to commands.
     fn drain(&mut self) {
+        self.has_input = true;
+        while std::mem::take(&mut self.has_input) {
+            self.drain_once();
+        }
+        self.settle_online();
+        self.settle_synced();
+    }
+
+    fn drain_once(&mut self) {
         while let Some((ticket, request)) = self.engine.poll_store() {
             if self.disk.request(Job::Perform(ticket, request)).is_err() {
                 let busy = StoreFailure::Unusable("too many requests wait".to_owned());
@@ -232,7 +247,6 @@ impl Owner {
         while let Some(event) = self.engine.poll_event() {
             self.on_event(event);
         }
-        self.settle_online();
     }
 
     fn name_sends(&mut self) {
@@ -302,7 +316,7 @@ impl Owner {
         let Some(link) = &mut self.link else { return };
         let now = self.clock.now();
         // What came before the end counts: a refusal is often the last thing said.
-        let wall = self.clock.wall();
+        let wall = Clock::wall();
         let received = link.receive(|message| {
             if let RelayMessage::Welcome(welcome) = &message {
                 self.clock_skew_ms = Some(difference_ms(welcome.now, wall));
@@ -343,6 +357,7 @@ impl Owner {
                 self.hurry();
                 self.online.push(reply);
             }
+            Call::Synced { conversation } => self.syncing.push((conversation, reply)),
             Call::Conversations => {
                 let conversations = self.engine.conversations().map(view::conversation).collect();
                 answer(reply, Ok(Answer::Conversations { conversations }));
@@ -409,8 +424,9 @@ impl Owner {
     }
 
     fn command(&mut self, command: Command, waiting: Waiting) {
-        let id = self.engine.handle_command(self.clock.now(), self.clock.wall(), command);
+        let id = self.engine.handle_command(self.clock.now(), Clock::wall(), command);
         self.commands.insert(id, waiting);
+        self.has_input = true;
     }
 
     /// Somebody wants the relay now: no use in waiting for the next try by itself.
@@ -493,7 +509,6 @@ impl Owner {
     }
 
     fn on_status(&mut self) {
-        if !matches!(self.engine.status().link, LinkStatus::Live) {}
         self.vary_name();
         let status = self.status();
         match &status.link {
@@ -533,7 +548,7 @@ impl Owner {
             .collect();
         for local in impatient {
             if let Some(sending) = self.sends.remove(&local) {
-                answer(sending.reply, Err(self.offline(why.to_owned())));
+                answer(sending.reply, Err(self.no_relay(why)));
             }
         }
     }
@@ -617,20 +632,38 @@ impl Owner {
             LinkView::Connecting | LinkView::Syncing => return,
             // Before the first try there is nothing to say.
             LinkView::Offline { why, .. } if why.is_empty() => return,
-            LinkView::Offline { why, .. } => Err(self.offline(why.clone())),
-            LinkView::Untrusted { announced, address } => {
-                Err(CallError::Untrusted { announced: *announced, address: address.clone() })
+            LinkView::Offline { why, .. } | LinkView::Stopped { why, .. } => {
+                Err(self.no_relay(why))
             }
-            LinkView::Stopped { refusal: Some(refusal), .. } => {
-                Err(CallError::Refused { refusal: refusal.clone() })
-            }
-            LinkView::Stopped { why, refusal: None } => {
-                Err(CallError::Offline { why: why.clone() })
-            }
+            LinkView::Untrusted { .. } => Err(self.no_relay("")),
             LinkView::Online { .. } => Ok(Answer::Status(Box::new(status))),
         };
         for reply in self.online.drain(..) {
             answer(reply, outcome.clone());
+        }
+    }
+
+    /// Tells those who wait for a conversation once it is here, or will not come.
+    fn settle_synced(&mut self) {
+        for (id, reply) in std::mem::take(&mut self.syncing) {
+            let outcome = match (self.link_view(), self.engine.conversation(id)) {
+                (LinkView::Offline { why, .. } | LinkView::Stopped { why, .. }, _) => {
+                    Err(self.no_relay(&why))
+                }
+                (LinkView::Untrusted { .. }, _) => Err(self.no_relay("")),
+                (_, None) => Err(CallError::NotFound { what: Target::Id(id).to_string() }),
+                (_, Some(known)) if !known.is_readable() => Ok(Answer::Done),
+                (LinkView::Online { .. }, Some(known))
+                    if known.is_live() && known.received() >= known.info().head =>
+                {
+                    Ok(Answer::Done)
+                }
+                (LinkView::Connecting | LinkView::Syncing | LinkView::Online { .. }, Some(_)) => {
+                    self.syncing.push((id, reply));
+                    continue;
+                }
+            };
+            answer(reply, outcome);
         }
     }
 
@@ -679,12 +712,16 @@ impl Owner {
         }
     }
 
-    fn offline(&self, why: String) -> CallError {
+    /// Why there is no relay for whoever needs it now.
+    fn no_relay(&self, why: &str) -> CallError {
+        if let LinkStatus::Stopped(StopReason::Refused(refusal)) = self.engine.status().link {
+            return CallError::Refused { refusal };
+        }
         match &self.announced {
             Some((announced, address)) => {
                 CallError::Untrusted { announced: *announced, address: address.clone() }
             }
-            None => CallError::Offline { why },
+            None => CallError::Offline { why: why.to_owned() },
         }
     }
 
