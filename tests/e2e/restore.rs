@@ -23,7 +23,6 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// A `tail` that stays connected.
 struct Tail {
     child: Child,
-    said: Lines,
     notes: Lines,
 }
 
@@ -31,9 +30,10 @@ impl Tail {
     fn start(person: &Chat) -> Self {
         let mut child =
             person.command(["tail", ROOM, "--json"]).spawn().expect("the client starts");
-        let said = Lines::of(child.stdout.take().expect("stdout is piped"));
+        // Read, so that the child never blocks on a full pipe.
+        Lines::of(child.stdout.take().expect("stdout is piped"));
         let notes = Lines::of(child.stderr.take().expect("stderr is piped"));
-        Self { child, said, notes }
+        Self { child, notes }
     }
 }
 
@@ -142,15 +142,6 @@ fn a_relay_restored_from_an_older_copy_gets_back_what_is_offered_again() {
         let id = |line: &Line| (line.device.clone(), line.counter);
         assert_eq!(id(line), id(&before[words]), "{words:?} has kept its id");
     }
-    for tail in &tails {
-        for words in ["ada after 1", "ada after 2", "bob after"] {
-            let seq = format!("\"seq\":{}", offered[words].seq);
-            tail.said.wait_for(&format!("{words:?} at {seq}"), |line| {
-                line.contains(words) && line.contains(&seq)
-            });
-        }
-    }
-
     // Only its author can bring back the rest, when it comes back.
     succeed(&carl, &["send", ROOM, "carl again"]);
     let mut all = everything.to_vec();

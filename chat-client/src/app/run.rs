@@ -4,10 +4,16 @@
 //! It sleeps until something happens. A clock ticks only while something on the screen counts, so
 //! an idle client costs nothing.
 
-use std::{future::Future, io, pin::Pin, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use jiff::tz::TimeZone;
 use tokio::time::sleep;
 
@@ -104,12 +110,26 @@ impl Client {
                 self.take(next).await?;
                 taken += 1;
                 if taken < BURST_MAX && self.flow == Flow::Go {
-                    happening = self.next().now_or_never();
+                    happening = self.next_if_ready().await;
                 }
             }
             self.draw()?;
         }
         Ok(())
+    }
+
+    /// What has happened already, if anything. Asked with this task's own waker: the terminal's
+    /// stream keeps the waker of whoever asked first, and one that wakes nobody would leave the
+    /// next key unread.
+    async fn next_if_ready(&mut self) -> Option<Happening> {
+        let mut next = pin!(self.next());
+        poll_fn(|context| {
+            Poll::Ready(match next.as_mut().poll(context) {
+                Poll::Ready(happening) => Some(happening),
+                Poll::Pending => None,
+            })
+        })
+        .await
     }
 
     /// The next thing that happens.
