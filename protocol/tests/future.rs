@@ -190,8 +190,7 @@ fn even_tags_pass_through_every_value_that_grows() {
 
 #[test]
 fn odd_tags_make_the_value_unreadable_and_nothing_around_it() {
-    let attach =
-        Attach { register: None, client: "chat-client 9.0.0".into(), ext: pairs(&[2, 3]) };
+    let attach = Attach { register: None, client: "chat-client 9.0.0".into(), ext: pairs(&[2, 3]) };
     assert_eq!(attach.ext.unknown_critical(), Some(3), "the relay refuses it by name");
 
     let notice = Notice {
@@ -241,7 +240,9 @@ fn numbers_without_a_name_are_carried_as_they_are() {
     };
     let expected = [
         RelayMessage::Conversation(conversation()),
-        RelayMessage::Presence(PresenceChanged { accounts: vec![(AccountId([2; 16]), Presence(9))] }),
+        RelayMessage::Presence(PresenceChanged {
+            accounts: vec![(AccountId([2; 16]), Presence(9))],
+        }),
         RelayMessage::Rejected(rejected),
         RelayMessage::Goodbye(Goodbye { refusal: Refusal::last(RefusalCode(999), "") }),
     ];

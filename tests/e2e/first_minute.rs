@@ -1,11 +1,7 @@
 //! The first minute, as people have it: two homes that have never seen a relay, two terminals on a
 //! machine where none runs, keys and screens.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use harness::{
     chat::Chat,

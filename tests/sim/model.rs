@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chat_server::hub::op::{Appended, Op};
 use protocol::{
     ids::{ConversationId, DeviceId, Digest, MessageId, Seq},
-    message::record::{Envelope, RecordReader, envelope_hash},
+    message::record::{Envelope, RecordReader, chain_next, chain_start, envelope_hash},
 };
 
 /// A promise was broken, in words.
@@ -45,16 +45,18 @@ pub(crate) struct Model {
     logs: Logs,
     /// Logs that a restore has cut: a client may still hold their records.
     before_restores: Vec<Logs>,
-    /// Envelope hash of the first transmission.
-    transmitted: BTreeMap<Name, Digest>,
+    /// Envelope hashes of what was transmitted: one, unless a client was restored from a copy.
+    transmitted: BTreeMap<Name, BTreeSet<Digest>>,
     /// Where a message shown as sent is.
     promised: BTreeMap<Name, Seq>,
     /// Finally refused by the relay.
     refused: BTreeSet<Name>,
     /// Shown as failed.
     failed: BTreeSet<Name>,
-    /// Taken back by the person before transmission, or renumbered.
-    pub(crate) accepted_total: u64,
+    /// Devices whose client was restored from an older copy.
+    restored_devices: BTreeSet<DeviceId>,
+    /// Messages of people in the durable logs, over all restores.
+    pub(crate) accepted: u64,
 }
 
 impl Model {
@@ -64,8 +66,10 @@ impl Model {
 
     /// A client put a message on the wire.
     pub(crate) fn on_transmitted(&mut self, name: Name, hash: Digest) -> Result<(), Violation> {
-        let first = *self.transmitted.entry(name).or_insert(hash);
-        ensure!(first == hash, "P1: {name:?} was sent again with other bytes");
+        let hashes = self.transmitted.entry(name).or_default();
+        hashes.insert(hash);
+        let may_collide = self.restored_devices.contains(&name.1.device);
+        ensure!(hashes.len() == 1 || may_collide, "P1: {name:?} was sent again with other bytes");
         Ok(())
     }
 
@@ -84,7 +88,9 @@ impl Model {
         let log = self.logs.entry(conversation).or_default();
         for item in RecordReader::new(appended.first, appended.count, &appended.records) {
             let Ok((seq, record)) = item else {
-                return Err(Violation(format!("a committed record of {conversation:?} is malformed")));
+                return Err(Violation(format!(
+                    "a committed record of {conversation:?} is malformed"
+                )));
             };
             ensure!(
                 seq.0 == log.len() as u64 + 1,
@@ -92,26 +98,47 @@ impl Model {
                 log.len()
             );
             let Ok(envelope) = Envelope::decode(&record.envelope) else {
-                return Err(Violation(format!("an envelope at {conversation:?} {seq} is malformed")));
+                return Err(Violation(format!(
+                    "an envelope at {conversation:?} {seq} is malformed"
+                )));
             };
             let id = envelope.id();
-            let hash =
-                envelope_hash(conversation, &record.envelope, &record.content.digest());
+            let hash = envelope_hash(conversation, &record.envelope, &record.content.digest());
             if id.device != DeviceId::RELAY {
                 let name = (conversation, id);
                 ensure!(
-                    self.transmitted.get(&name) == Some(&hash),
+                    self.transmitted.get(&name).is_some_and(|hashes| hashes.contains(&hash)),
                     "P1: {name:?} was committed with bytes nobody sent"
                 );
-                ensure!(
-                    log.iter().all(|entry| entry.id != id),
-                    "P1: {name:?} is in the log twice"
-                );
+                ensure!(log.iter().all(|entry| entry.id != id), "P1: {name:?} is in the log twice");
+                let later =
+                    log.iter().find(|e| e.id.device == id.device && e.id.counter > id.counter);
+                ensure!(later.is_none(), "P1: {name:?} comes after {later:?} of its device");
                 ensure!(!self.failed.contains(&name), "P2: {name:?} was shown as failed");
-                self.accepted_total += 1;
+                self.accepted += 1;
             }
             log.push(Entry { id, hash });
         }
+        Ok(())
+    }
+
+    /// The relay told a client the chain after a record.
+    pub(crate) fn on_chain_told(
+        &self,
+        conversation: ConversationId,
+        seq: Seq,
+        chain: &Digest,
+    ) -> Result<(), Violation> {
+        // Word from before a restore may still be under way.
+        if !self.before_restores.is_empty() {
+            return Ok(());
+        }
+        let log = self.logs.get(&conversation).map_or(&[][..], Vec::as_slice);
+        let mut ours = chain_start(conversation);
+        for (index, entry) in log.iter().enumerate().take(usize::try_from(seq.0).unwrap_or(0)) {
+            ours = chain_next(&ours, Seq(index as u64 + 1), &entry.hash);
+        }
+        ensure!(ours == *chain, "the relay tells a wrong chain for {conversation:?} {seq}");
         Ok(())
     }
 
@@ -122,11 +149,15 @@ impl Model {
 
     /// A client shows a message as sent.
     pub(crate) fn on_shown_sent(&mut self, name: Name, seq: Seq) -> Result<(), Violation> {
+        let has = |logs: &Logs| place(logs, name.0, seq).is_some_and(|entry| entry.id == name.1);
+        if has(&self.logs) {
+            self.promised.insert(name, seq);
+            return Ok(());
+        }
         ensure!(
-            self.entry(name.0, seq).is_some_and(|entry| entry.id == name.1),
+            self.before_restores.iter().any(has),
             "P1: {name:?} is shown as sent at {seq} and the durable log does not have it there"
         );
-        self.promised.insert(name, seq);
         Ok(())
     }
 
@@ -160,9 +191,14 @@ impl Model {
         let gone = std::mem::replace(&mut self.logs, copy);
         self.before_restores.push(gone);
         let logs = &self.logs;
-        self.promised.retain(|name, seq| {
-            place(logs, name.0, *seq).is_some_and(|entry| entry.id == name.1)
-        });
+        self.promised
+            .retain(|name, seq| place(logs, name.0, *seq).is_some_and(|entry| entry.id == name.1));
+    }
+
+    /// A client was restored from an older copy: it may make other messages under numbers that it
+    /// had used, and transmit them before the relay tells it so. Those in the log stay promised.
+    pub(crate) fn on_client_restored(&mut self, device: DeviceId) {
+        self.restored_devices.insert(device);
     }
 
     /// Everything that was promised is still there. Cheap enough to ask after every step.
@@ -176,9 +212,15 @@ impl Model {
         Ok(())
     }
 
-    /// True if the message is in the log.
-    pub(crate) fn has(&self, name: Name) -> bool {
-        self.logs.get(&name.0).is_some_and(|log| log.iter().any(|entry| entry.id == name.1))
+    /// True if the message is in the log, or the relay has finally refused it. A client restored
+    /// from a copy that stops once more before it is told so cannot know which of its numbers an
+    /// earlier life used: it shows such a message as unknown, which is the truth.
+    pub(crate) fn is_decided(&self, name: Name) -> bool {
+        if self.restored_devices.contains(&name.1.device) {
+            return true;
+        }
+        let in_log = |log: &Vec<Entry>| log.iter().any(|entry| entry.id == name.1);
+        self.refused.contains(&name) || self.logs.get(&name.0).is_some_and(in_log)
     }
 
     fn entry(&self, conversation: ConversationId, seq: Seq) -> Option<Entry> {

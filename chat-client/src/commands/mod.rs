@@ -5,7 +5,6 @@ pub mod json;
 pub mod render;
 
 mod audit;
-mod delivery;
 mod dm;
 mod doctor;
 mod export;

@@ -110,7 +110,7 @@ impl Engine {
         self.emit_when_durable(Event::Outbox { local, state: OutboxState::Queued });
         if self.link.is_trying() {
             self.contacts.replies.insert(local, id);
-            self.resolve(to);
+            self.resolve(now, to);
         } else {
             self.done_when_durable(id, Answer::Queued(local));
         }
@@ -118,7 +118,7 @@ impl Engine {
 
     pub(super) fn open_direct(&mut self, now: Timestamp, id: CommandId, name: String) {
         self.contacts.opening.entry(name.clone()).or_default().push(id);
-        self.resolve(Destination::Person(name));
+        self.resolve(now, Destination::Person(name));
     }
 
     /// Asks for everything that waits for a conversation.
@@ -132,11 +132,11 @@ impl Engine {
             .chain(self.contacts.opening.keys().cloned().map(Destination::Person))
             .collect();
         for destination in waiting {
-            self.resolve(destination);
+            self.resolve(now, destination);
         }
     }
 
-    fn resolve(&mut self, destination: Destination) {
+    fn resolve(&mut self, now: Timestamp, destination: Destination) {
         // Which rooms we are in is known only once the relay has named them.
         if !self.is_listed() || self.contacts.again.contains_key(&destination) {
             return;
@@ -283,7 +283,7 @@ impl Engine {
             self.contacts.held.remove(&local);
         }
         if !self.waiting_for(&destination).is_empty() {
-            self.resolve(destination);
+            self.resolve(now, destination);
         }
         self.done_when_durable(id, Answer::Done);
     }

@@ -37,6 +37,8 @@ pub struct Conversation {
     pub(super) complete: Complete,
     /// Whether the relay named it in this session.
     pub(super) listed: Listed,
+    /// Whether the log may be another one than the one that is stored.
+    pub(super) regained: Regained,
 }
 
 /// Whether older records may exist.
@@ -49,6 +51,15 @@ pub(super) enum Complete {
 /// Whether the relay named the conversation in this session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Listed {
+    Yes,
+    No,
+}
+
+/// Whether a conversation that was lost is ours again, and its log not compared yet. The relay may
+/// have been restored from a copy older than it and the log begun anew: what is stored of the old
+/// one goes first, under its lower numbers, so nothing new is offered before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Regained {
     Yes,
     No,
 }
@@ -107,6 +118,7 @@ impl Conversation {
             unannounced: VecDeque::new(),
             complete: Complete::Unknown,
             listed: Listed::No,
+            regained: Regained::No,
         };
         conversation.see_newest();
         conversation

@@ -53,7 +53,7 @@ use protocol::{
 use self::{
     asking::Purpose,
     contacts::Contacts,
-    conversation::Stream,
+    conversation::{Regained, Stream},
     journal::{Journal, Outcome, Recovered, Then},
     link::{Due, Link},
     outbox::Outbox,
@@ -492,7 +492,10 @@ impl Engine {
             Some(Stream::Live { .. }) => true,
             Some(Stream::Forked(_)) => false,
             Some(Stream::Idle | Stream::Asked) | None => {
-                self.link.is_live() && self.log_id_to_confirm.is_none()
+                let regained = self.conversations.get(&id).map(|c| c.regained);
+                self.link.is_live()
+                    && self.log_id_to_confirm.is_none()
+                    && regained != Some(Regained::Yes)
             }
         }
     }

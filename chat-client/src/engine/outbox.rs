@@ -33,6 +33,8 @@ pub(super) struct Outbox {
     lanes: BTreeMap<ConversationId, Lane>,
     pub(super) next_local: LocalId,
     pub(super) next_counter: Counter,
+    /// The first number that was unused when this life began, until a relay was asked about it.
+    first_unused: Option<Counter>,
 }
 
 /// One message.
@@ -87,6 +89,7 @@ impl Outbox {
             }
             outbox.add(row, Durable::Yes, Transmitted::Maybe);
         }
+        outbox.first_unused = Some(outbox.next_counter);
         outbox
     }
 
@@ -127,10 +130,10 @@ impl Outbox {
 
     /// Moves past a number that is in use; true if that changed anything.
     pub(super) fn move_past(&mut self, highest: Counter) -> bool {
-        let moves = highest >= self.next_counter && highest.0 > 0;
-        if moves {
-            self.next_counter = highest.next();
-        }
+        // What was made since the start may already have taken numbers beyond the highest.
+        let first_unused = self.first_unused.take().unwrap_or(self.next_counter);
+        let moves = highest >= first_unused && highest.0 > 0;
+        self.next_counter = self.next_counter.max(highest.next());
         moves
     }
 

@@ -18,7 +18,7 @@ use super::{
     Backfill, Engine, Event, OutboxState, ProtocolViolation,
     asking::Purpose,
     command::{Answer, CommandError, CommandId},
-    conversation::{Complete, Pulling, Stream},
+    conversation::{Complete, Pulling, Regained, Stream},
     journal::{Arrival, Filed, Then},
     outbox::is_same,
 };
@@ -74,6 +74,11 @@ impl Engine {
             Stream::Live { high: following.from.minus(1), chain: following.chain };
         conversation.info.first = following.first;
         conversation.info.head = following.head;
+        if conversation.regained == Regained::Yes {
+            conversation.regained = Regained::No;
+            let info = conversation.info.clone();
+            self.change(Change::Conversation(Box::new(info)));
+        }
         self.to_mark.insert(id);
         self.events.push_back(Event::ConversationChanged(id));
         self.confirm_log_id();

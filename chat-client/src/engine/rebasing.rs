@@ -75,7 +75,7 @@ impl Engine {
     ) {
         let theirs = match outcome {
             Ok(Reply::ChainAt(chain)) => Theirs::Chain(chain),
-            Err(refusal) if refusal.code == RefusalCode::TRIMMED => Theirs::Withheld,
+            Err(refusal) if is_withheld(refusal.code) => Theirs::Withheld,
             Ok(_) | Err(_) => {
                 // Without an answer nothing can be said about the logs, and nothing is moved. The
                 // next session asks again.
@@ -168,4 +168,9 @@ impl Engine {
         let local = self.outbox.take_local();
         Some(OutboxRow { local, composed_at: record.time, payload, stage: Stage::Queued })
     }
+}
+
+/// The relay has no chain to tell for the place: nothing can be compared there.
+fn is_withheld(code: RefusalCode) -> bool {
+    code == RefusalCode::TRIMMED || code == RefusalCode::NO_SUCH_TARGET
 }

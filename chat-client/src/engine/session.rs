@@ -16,7 +16,7 @@ use super::{
     Engine, Event, Notice, ProtocolViolation, StopReason,
     asking::Purpose,
     command::CommandError,
-    conversation::{Conversation, Listed},
+    conversation::{Conversation, Listed, Regained},
     event::Disconnect,
 };
 use crate::store::Change;
@@ -101,7 +101,12 @@ impl Engine {
                 let head = info.head;
                 conversation.read = conversation.read.max(info.read);
                 let changed = conversation.info != info;
+                let was_readable = conversation.is_readable();
                 conversation.info = info;
+                let has_records = !conversation.intervals.as_slice().is_empty();
+                if !was_readable && conversation.is_readable() && has_records {
+                    conversation.regained = Regained::Yes;
+                }
                 if conversation.is_live() {
                     conversation.info.head = head.max(conversation.position().0);
                 }
@@ -113,8 +118,11 @@ impl Engine {
             }
         };
         if changed {
-            let info = self.conversations[&id].info.clone();
-            self.change(Change::Conversation(Box::new(info)));
+            // Until its log is compared, a restart has to find it lost.
+            if self.conversations[&id].regained == Regained::No {
+                let info = self.conversations[&id].info.clone();
+                self.change(Change::Conversation(Box::new(info)));
+            }
             self.events.push_back(Event::ConversationChanged(id));
         }
         self.follow(id);

@@ -17,7 +17,6 @@ mod handle;
 mod line_codec;
 mod open;
 mod owner;
-mod relay;
 mod server;
 mod subscribers;
 mod view;

@@ -12,9 +12,12 @@
 
 use std::collections::BTreeMap;
 
-use protocol::ids::{ConversationId, Counter, DeviceId, Digest, Seq};
+use protocol::{
+    ids::{ConversationId, Counter, DeviceId, Digest, Seq},
+    message::refusal::RefusalCode,
+};
 
-use super::state::Sender;
+use super::{op::Fate, state::Sender};
 
 /// First half of an envelope hash: enough to tell a retry from a number used twice.
 pub(super) type ShortDigest = [u8; 16];
@@ -34,7 +37,9 @@ pub(super) enum Known {
     Placed(Seq),
     /// It stands for another message.
     Reused,
-    /// It was decided and has been forgotten since, or refused for good.
+    /// It is this very message, and it was refused for good.
+    Refused(RefusalCode),
+    /// It was decided and has been forgotten since.
     Forgotten,
 }
 
@@ -44,7 +49,8 @@ pub(super) fn look_up(sender: &Sender, counter: Counter, digest: ShortDigest) ->
         return Known::New;
     }
     match sender.decided.get(&counter) {
-        Some((seq, known)) if *known == digest => Known::Placed(*seq),
+        Some((Fate::Placed(seq), known)) if *known == digest => Known::Placed(*seq),
+        Some((Fate::Refused(code), known)) if *known == digest => Known::Refused(*code),
         Some(_) => Known::Reused,
         None => Known::Forgotten,
     }
@@ -106,7 +112,10 @@ mod tests {
         Sender {
             highest: Counter(highest),
             floor: Counter(0),
-            decided: decided.iter().map(|(c, s)| (Counter(*c), (Seq(*s), [7; 16]))).collect(),
+            decided: decided
+                .iter()
+                .map(|(c, s)| (Counter(*c), (Fate::Placed(Seq(*s)), [7; 16])))
+                .collect(),
         }
     }
 

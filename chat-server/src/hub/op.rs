@@ -8,7 +8,10 @@
 use bytes::Bytes;
 use protocol::{
     ids::{AccountId, ConversationId, Counter, DeviceId, Digest, LogId, MessageId, Seq},
-    message::room::{Access, BanTarget, Kind, Role, Standing},
+    message::{
+        refusal::RefusalCode,
+        room::{Access, BanTarget, Kind, Role, Standing},
+    },
     time::WallTime,
 };
 use serde::{Deserialize, Serialize};
@@ -91,6 +94,13 @@ pub enum Op {
     },
     /// Records were appended.
     Appended(Appended),
+    /// A message was finally refused: a retry gets the same answer, not a guess.
+    Refused {
+        /// Where.
+        conversation: ConversationId,
+        /// Whose, which, and why.
+        decision: Decision,
+    },
     /// The body of a record is gone; its digest stays. Takes effect only if the record at `seq`
     /// is the message `id`: the hub does not keep old records, so whoever holds the bytes compares
     /// ([`erase`](super::log::erase)), and a wrong pair erases nothing.
@@ -218,15 +228,24 @@ pub struct Appended {
     pub decisions: Vec<Decision>,
 }
 
-/// A device's message has this place for good.
+/// What the relay decided on a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// It has this place.
+    Placed(Seq),
+    /// It was refused for this reason.
+    Refused(RefusalCode),
+}
+
+/// A device's message is decided for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// Whose.
     pub device: DeviceId,
     /// Its number.
     pub counter: Counter,
-    /// The place.
-    pub seq: Seq,
+    /// What was decided.
+    pub fate: Fate,
     /// First half of the envelope hash: tells a retry from a number used twice.
     pub digest: [u8; 16],
     /// Everything of the device below this is settled and can be forgotten.

@@ -87,7 +87,7 @@ impl Hub {
         if is_it { Ok(account) } else { Err(no_such()) }
     }
 
-    fn takes_writes(&self) -> Result<(), OperatorError> {
+    pub(super) fn takes_writes(&self) -> Result<(), OperatorError> {
         match self.refusal_for_now() {
             None => Ok(()),
             Some(_) => Err(OperatorError::StoreFull),

@@ -19,7 +19,7 @@ use super::{
     config::{MARKS_DELAY, MARKS_PER_COMMIT_MAX, PROGRESS_INTERVAL},
     io::SessionId,
     members::joined_members,
-    op::Op,
+    op::{Fate, Op},
     state::Conversation,
     timers::Timer,
 };
@@ -203,7 +203,11 @@ impl Hub {
         let of = conversation.joined;
         let mut told = Vec::new();
         for (device, sender) in &conversation.senders {
-            let Some((_, (seq, _))) = sender.decided.last_key_value() else { continue };
+            let placed = sender.decided.values().rev().find_map(|(fate, _)| match fate {
+                Fate::Placed(seq) => Some(seq),
+                Fate::Refused(_) => None,
+            });
+            let Some(seq) = placed else { continue };
             let Some(session) = self.sessions.of_device(*device) else { continue };
             let counts = (*seq, at_least(&received, *seq), at_least(&read, *seq));
             told.push((session, counts));

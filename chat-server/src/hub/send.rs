@@ -28,7 +28,7 @@ use super::{
     config::{ANSWER_RETRY, UNSETTLED_RETRY, WAITING_RETRY},
     dedupe::{self, Known, ShortDigest, shorten},
     io::SessionId,
-    op::{Decision, Membership, Op},
+    op::{Decision, Fate, Membership, Op},
     rights::{self, Verb},
     state::{Conversation, Sender},
 };
@@ -91,7 +91,10 @@ impl Hub {
         match verdict {
             Verdict::Append => self.append(wall, &offer, account, &hash),
             Verdict::Known(accepted) => self.hold(Held::Accepted(session, accepted)),
-            Verdict::Final(refusal) => self.reject(&offer, refusal),
+            Verdict::Final(refusal) => {
+                self.remember_refusal(&offer, account, digest, refusal.code);
+                self.reject(&offer, refusal);
+            }
             Verdict::Later(refusal) => {
                 self.sticky.refuse(id, device, offer.envelope.counter);
                 self.reject(&offer, refusal);
@@ -118,6 +121,7 @@ impl Hub {
                 // The state does not keep every record's time. The record itself brings it.
                 time: conversation.time,
             })),
+            Known::Refused(code) => Some(Verdict::Final(Refusal::last(code, "as decided before"))),
             Known::Reused => {
                 let detail = format!("counter {counter}");
                 Some(Verdict::Final(Refusal::last(RefusalCode::COUNTER_REUSED, detail)))
@@ -291,7 +295,10 @@ impl Hub {
             content: Content::Body(Cow::Borrowed(&send.body)),
         };
         let digest = shorten(hash);
-        let decide = |seq| Some(Decision { device: *device, counter, seq, digest, floor });
+        let decide = |seq| {
+            let fate = Fate::Placed(seq);
+            Some(Decision { device: *device, counter, fate, digest, floor })
+        };
         let (seq, time) = self.filling.append(id, conversation, wall, &record, hash, decide);
         if let Some(device) = self.state.devices.get_mut(device) {
             device.highest = device.highest.max(counter);
@@ -316,6 +323,30 @@ impl Hub {
         {
             self.accept_direct(id, account);
         }
+    }
+
+    /// Keeps a final refusal until the device knows of it: if the answer is lost and later
+    /// messages are taken, the retry must not be left without one. Who never had to do with the
+    /// conversation leaves no trace in it.
+    fn remember_refusal(
+        &mut self,
+        offer: &Offer<'_>,
+        account: AccountId,
+        digest: ShortDigest,
+        code: RefusalCode,
+    ) {
+        let id = offer.send.conversation;
+        let counter = offer.envelope.counter;
+        let Some(conversation) = self.state.conversations.get(&id) else { return };
+        let highest = conversation.senders.get(&offer.device).map_or(Counter(0), |s| s.highest);
+        let is_new = counter > highest;
+        if !is_new || !conversation.members.contains_key(&account) || self.takes_writes().is_err() {
+            return;
+        }
+        let fate = Fate::Refused(code);
+        let floor = floor_of(offer);
+        let decision = Decision { device: offer.device, counter, fate, digest, floor };
+        self.apply(Op::Refused { conversation: id, decision });
     }
 
     fn reject(&mut self, offer: &Offer<'_>, refusal: Refusal) {

@@ -16,7 +16,7 @@ use protocol::{
     time::WallTime,
 };
 
-use super::op::{Appended, Ban, Decision, Membership, Op, Opened, Registered};
+use super::op::{Appended, Ban, Decision, Fate, Membership, Op, Opened, Registered};
 
 /// Everything the relay has promised to remember, except the messages themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,7 +125,7 @@ pub struct Sender {
     /// Below this everything is settled and forgotten.
     pub floor: Counter,
     /// The decisions not forgotten yet: at most `UNSETTLED_MAX`, the hub sees to it.
-    pub decided: BTreeMap<Counter, (Seq, [u8; 16])>,
+    pub decided: BTreeMap<Counter, (Fate, [u8; 16])>,
 }
 
 impl State {
@@ -171,6 +171,7 @@ impl State {
                 c.bans.remove(target);
             }),
             Op::Appended(appended) => self.append(appended),
+            Op::Refused { conversation, decision } => self.refuse(*conversation, decision),
             // Which bodies are gone is the log's business, not the state's.
             Op::Erased { .. } => {}
             Op::Trimmed { conversation, first } => self.with(*conversation, |c| c.first = *first),
@@ -272,6 +273,14 @@ impl State {
         }
     }
 
+    /// A message was finally refused. The hub takes the same step.
+    pub(super) fn refuse(&mut self, conversation: ConversationId, decision: &Decision) {
+        self.with(conversation, |c| c.decide(decision));
+        if let Some(device) = self.devices.get_mut(&decision.device) {
+            device.highest = device.highest.max(decision.counter);
+        }
+    }
+
     fn append(&mut self, appended: &Appended) {
         let Some(conversation) = self.conversations.get_mut(&appended.conversation) else { return };
         let head = appended.first.plus(u64::from(appended.count)).minus(1);
@@ -295,7 +304,7 @@ impl Conversation {
         self.time = time;
     }
 
-    /// A device's message has its place.
+    /// A device's message is decided.
     pub(super) fn decide(&mut self, decision: &Decision) {
         self.senders.entry(decision.device).or_default().decide(decision);
     }
@@ -311,7 +320,7 @@ impl Sender {
             oldest.remove();
         }
         if decision.counter >= self.floor {
-            self.decided.insert(decision.counter, (decision.seq, decision.digest));
+            self.decided.insert(decision.counter, (decision.fate, decision.digest));
         }
     }
 }

@@ -25,8 +25,9 @@ pub(super) struct Feed {
 /// How far a feed has come.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
-    /// The client's chain is being compared.
-    Checking(Follow),
+    /// The client's chain is being compared; the stream will begin at this record, whatever is
+    /// published meanwhile: the chain before it is being looked up.
+    Checking(Follow, Seq),
     /// Records from here on go out as they come.
     Live { next: Seq },
     /// Nothing is streamed: the logs differ, or the membership has ended. Pages can be had.
@@ -59,7 +60,7 @@ impl Feed {
     pub(super) fn due(&self) -> Option<Seq> {
         match self.stage {
             Stage::Live { next } if next <= self.end() => Some(next),
-            Stage::Live { .. } | Stage::Checking(_) | Stage::Still => None,
+            Stage::Live { .. } | Stage::Checking(..) | Stage::Still => None,
         }
     }
 
@@ -79,13 +80,14 @@ impl Feed {
     pub(super) fn start(
         &self,
         follow: &Follow,
+        from: Seq,
         at_after: Option<Digest>,
         before: Option<Digest>,
     ) -> Start {
         if follow.after > self.head || differs(follow.after, follow.chain, at_after) {
             return Start::Forked;
         }
-        before.map_or(Start::Unknown, |chain| Start::From(self.from(follow), chain))
+        before.map_or(Start::Unknown, |chain| Start::From(from, chain))
     }
 }
 

@@ -111,13 +111,14 @@ impl Session {
             ToSession::Follow { follow, visible, first, head, chain } => {
                 let id = follow.conversation;
                 self.forget_feed(id);
-                let feed = Feed {
+                let mut feed = Feed {
                     visible_from: visible.0,
                     visible_to: visible.1,
                     first,
                     head,
-                    stage: Stage::Checking(follow),
+                    stage: Stage::Still,
                 };
+                feed.stage = Stage::Checking(follow, feed.from(&follow));
                 self.feeds.insert(id, Box::new(feed));
                 self.begin(id, Some((head, chain)), tails);
                 Some(Subscription::Follow(id))
@@ -294,8 +295,8 @@ impl Session {
     /// Begins a feed: at once if the chains are known here, else after asking the store.
     fn begin(&mut self, id: ConversationId, head: Option<(Seq, Digest)>, tails: &Tails) {
         let Some(feed) = self.feeds.get(&id) else { return };
-        let Stage::Checking(follow) = feed.stage else { return };
-        let before = feed.from(&follow).minus(1);
+        let Stage::Checking(follow, from) = feed.stage else { return };
+        let before = from.minus(1);
         let known = |seq: Seq| match head {
             _ if seq == Seq::ZERO => Some(chain_start(id)),
             Some((at, chain)) if at == seq => Some(chain),
@@ -314,10 +315,11 @@ impl Session {
         let id = follow.conversation;
         let Some(feed) = self.feeds.get_mut(&id) else { return };
         // Asked again meanwhile: that question has its own answer.
-        if !matches!(feed.stage, Stage::Checking(current) if current == *follow) {
+        let Stage::Checking(current, from) = feed.stage else { return };
+        if current != *follow {
             return;
         }
-        match feed.start(follow, at_after, before) {
+        match feed.start(follow, from, at_after, before) {
             Start::From(from, chain) => {
                 feed.stage = Stage::Live { next: from };
                 let (first, head) = (feed.first, feed.end());
@@ -362,7 +364,7 @@ impl Session {
         // so.
         feed.first = there.unwrap_or(to.next());
         let follow = Follow { conversation: id, after: Seq::ZERO, chain: [0; 8], newest: u32::MAX };
-        feed.stage = Stage::Checking(follow);
+        feed.stage = Stage::Checking(follow, feed.from(&follow));
         self.begin(id, None, tails);
     }
 

@@ -90,6 +90,11 @@ impl MemoryDisk {
         self.lock().next_failure = Some(failure);
     }
 
+    /// Takes a failure back that was asked for and has not happened.
+    pub fn heal(&self) {
+        self.lock().next_failure = None;
+    }
+
     /// A copy of everything durable.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot(self.lock().clone())
@@ -159,6 +164,7 @@ impl Disk {
             | Op::Banned { .. }
             | Op::Unbanned { .. }
             | Op::Marked { .. }
+            | Op::Refused { .. }
             | Op::Renewed { .. } => {}
         }
         Ok(())

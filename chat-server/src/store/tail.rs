@@ -115,6 +115,7 @@ impl Tail {
                 | Op::Banned { .. }
                 | Op::Unbanned { .. }
                 | Op::Marked { .. }
+                | Op::Refused { .. }
                 | Op::Renewed { .. } => {}
             }
         }

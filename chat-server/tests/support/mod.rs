@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use bytes::Bytes;
 use chat_server::{
     hub::{
-        op::{Appended, Ban, Decision, Membership, Op, Opened, Registered},
+        op::{Appended, Ban, Decision, Fate, Membership, Op, Opened, Registered},
         state::State,
     },
     store::{Commit, Reader},
@@ -405,7 +405,8 @@ impl Author {
             let mut half = [0; 16];
             half.copy_from_slice(&digest[..16]);
             let floor = Counter(self.rng.between(counter.0.saturating_sub(200), counter.0));
-            decisions.push(Decision { device, counter: *counter, seq, digest: half, floor });
+            let fate = Fate::Placed(seq);
+            decisions.push(Decision { device, counter: *counter, fate, digest: half, floor });
         }
         Op::Appended(Appended {
             conversation,

@@ -193,6 +193,7 @@ fn index_log(
         | Op::Banned { .. }
         | Op::Unbanned { .. }
         | Op::Marked { .. }
+        | Op::Refused { .. }
         | Op::Renewed { .. } => {}
     }
     Ok(())

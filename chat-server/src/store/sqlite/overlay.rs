@@ -89,6 +89,11 @@ impl Overlay {
                     self.change_device(tables, decision.device)?;
                 }
             }
+            Op::Refused { conversation, decision } => {
+                self.read_conversation(tables, *conversation)?;
+                self.change_sender(tables, *conversation, decision.device)?;
+                self.change_device(tables, decision.device)?;
+            }
             Op::Erased { conversation, .. } => self.read_conversation(tables, *conversation)?,
             Op::Renewed { .. } => {}
         }

@@ -1,0 +1,145 @@
+//! What a seed stands for: who takes part, in which weather, what they do and what goes wrong.
+
+use std::time::Duration;
+
+use chat_server::store::memory::Failure;
+use protocol::{entropy::SimRng, time::Timestamp};
+
+use super::network::{Cut, Side, Weather};
+
+/// What a person does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    SayInLobby,
+    SayInRoom(u64),
+    SayTo(u64),
+    Create(u64),
+    Join(u64),
+    /// Edits, deletes, or reacts to an own message.
+    Amend(u64),
+    AcceptAll,
+    Older,
+    Reconnect,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Cut(Cut),
+    CrashClient(usize),
+    /// With `commit_first`, what was about to be committed is, and nobody is told.
+    CrashRelay {
+        commit_first: bool,
+    },
+    StoreFails(Failure),
+    CopyRelay,
+    RestoreRelay,
+    CopyClient(usize),
+    RestoreClient(usize),
+}
+
+/// How the relay of a world is set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RelayPlan {
+    /// Messages a second of one account, so that some are refused for now.
+    pub(crate) messages_per_second: u32,
+    /// Records kept of each conversation; all, if `None`.
+    pub(crate) records_max: Option<u64>,
+    /// Bytes of all tails.
+    pub(crate) tail_bytes: usize,
+}
+
+/// A whole schedule.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) people: usize,
+    pub(crate) weather: Weather,
+    pub(crate) relay: RelayPlan,
+    pub(crate) actions: Vec<(Timestamp, usize, Action)>,
+    pub(crate) faults: Vec<(Timestamp, Fault)>,
+    /// No fault comes after this.
+    pub(crate) calm_from: Timestamp,
+}
+
+impl Plan {
+    /// The schedule of a seed.
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        let mut rng = SimRng::new(seed ^ 0x5eed);
+        let people = usize::try_from(rng.between(2, 4)).expect("small");
+        let lasts_ms = rng.between(5_000, 60_000);
+        let at = |rng: &mut SimRng| Timestamp::from_micros(1_000 * rng.between(200, lasts_ms));
+        let weather = Weather {
+            delay_min: Duration::from_micros(rng.between(50, 1_000)),
+            delay_max: Duration::from_micros(rng.between(1_000, 300_000)),
+            pieces_max: rng.between(1, 6),
+        };
+        let relay = RelayPlan {
+            messages_per_second: if rng.chance(1, 4) { 2 } else { 0 },
+            records_max: rng.chance(1, 4).then(|| rng.between(4, 24)),
+            tail_bytes: if rng.chance(1, 3) { 600 } else { 1 << 20 },
+        };
+        let mut actions = Vec::new();
+        for person in 0..people {
+            actions.push((Timestamp::from_micros(1_000), person, Action::Create(0)));
+            actions.push((Timestamp::from_micros(2_000), person, Action::Join(0)));
+        }
+        for _ in 0..rng.between(10, 60) {
+            let person = usize::try_from(rng.below(people as u64)).expect("small");
+            let when = at(&mut rng);
+            // People write in bursts: that is when order is at stake.
+            for _ in 0..rng.between(1, 4) {
+                actions.push((when, person, action(&mut rng)));
+            }
+        }
+        let mut faults = Vec::new();
+        for _ in 0..rng.below(14) {
+            faults.push((at(&mut rng), fault(&mut rng)));
+        }
+        if rng.chance(1, 5) {
+            // A backup, and what it lacks.
+            let copy = at(&mut rng);
+            faults.push((copy, Fault::CopyRelay));
+            let later = copy + Duration::from_millis(rng.between(500, 20_000));
+            faults.push((later, Fault::RestoreRelay));
+        }
+        if rng.chance(1, 5) {
+            let person = usize::try_from(rng.below(people as u64)).expect("small");
+            let copy = at(&mut rng);
+            faults.push((copy, Fault::CopyClient(person)));
+            let later = copy + Duration::from_millis(rng.between(500, 20_000));
+            faults.push((later, Fault::RestoreClient(person)));
+        }
+        let last_fault = faults.iter().map(|(at, _)| *at).max().unwrap_or_default();
+        let calm_from =
+            last_fault.max(Timestamp::from_micros(1_000 * lasts_ms)) + Duration::from_secs(6);
+        Self { seed, people, weather, relay, actions, faults, calm_from }
+    }
+}
+
+fn action(rng: &mut SimRng) -> Action {
+    match rng.below(20) {
+        0..=6 => Action::SayInLobby,
+        7..=11 => Action::SayInRoom(0),
+        12..=14 => Action::SayTo(rng.below(4)),
+        15..=16 => Action::Amend(rng.next_u64()),
+        17 => Action::AcceptAll,
+        18 => Action::Older,
+        _ => Action::Join(rng.below(2)),
+    }
+}
+
+fn fault(rng: &mut SimRng) -> Fault {
+    let person = usize::try_from(rng.below(4)).expect("small");
+    match rng.below(12) {
+        0..=1 => Fault::Cut(Cut::Told),
+        2 => Fault::Cut(Cut::ToldOnly(Side::Client)),
+        3 => Fault::Cut(Cut::ToldOnly(Side::Relay)),
+        4 => Fault::Cut(Cut::Silent),
+        5..=6 => Fault::CrashClient(person),
+        7..=8 => Fault::CrashRelay { commit_first: rng.chance(1, 2) },
+        9 => Fault::StoreFails(Failure::Full),
+        10 => Fault::StoreFails(Failure::AmbiguousApplied),
+        _ => Fault::StoreFails(Failure::AmbiguousLost),
+    }
+}
