@@ -25,7 +25,7 @@ use std::{
 
 use bytes::Bytes;
 use chat_server::{
-    hub::op::{Appended, Decision, Membership, Op, Opened, Registered},
+    hub::op::{Appended, Decision, Fate, Membership, Op, Opened, Registered},
     store::{
         Commit, Indexer, Progress, Store,
         sqlite::{Durability, SqliteStore},
@@ -303,7 +303,7 @@ impl Traffic {
             decisions: vec![Decision {
                 device,
                 counter,
-                seq: *head,
+                fate: Fate::Placed(*head),
                 digest: [3; 16],
                 floor: counter,
             }],

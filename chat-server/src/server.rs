@@ -421,7 +421,7 @@ pub(crate) fn open_store(config: &Config) -> Result<Box<dyn Store>, StoreError> 
     match config.settings.server.store {
         value::StoreKind::Sqlite => {
             let dir = &config.settings.server.data_dir;
-            Ok(Box::new(SqliteStore::open(dir, Durability::Synced)?))
+            Ok(Box::new(SqliteStore::open(dir, durability())?))
         }
         value::StoreKind::Memory => Ok(Box::new(MemoryDisk::new().open())),
     }
@@ -494,4 +494,15 @@ fn shard_limits(config: &Config, shards: usize) -> ShardLimits {
         login_time: limits.login_time,
         silence_max: limits.silence_max,
     }
+}
+
+/// Turns syncing off: for the tests which show that they would notice, and for nobody else.
+const NO_SYNC_FOR_TESTS: &str = "CHAT_SERVER_TEST_NO_SYNC";
+
+fn durability() -> Durability {
+    if std::env::var_os(NO_SYNC_FOR_TESTS).is_some() {
+        tracing::warn!("syncing is off: this relay keeps no promise");
+        return Durability::Unsynced;
+    }
+    Durability::Synced
 }
