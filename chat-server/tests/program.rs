@@ -1,5 +1,7 @@
 //! The program as it is started: its one line, its exit codes, its signals.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _},

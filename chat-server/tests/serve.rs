@@ -1,5 +1,7 @@
 //! A relay in this process, on real sockets and a real disk.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},

@@ -130,7 +130,7 @@ impl Person {
     pub(crate) fn start(&mut self, rng: SimRng, bug: Option<Bug>) {
         let mut loaded = self.disk.load().expect("a memory disk loads");
         if bug == Some(Bug::CounterForgotten) {
-            loaded.next_counter = protocol::ids::Counter(1);
+            loaded.next_counter = Counter(1);
         }
         let names = loaded.outbox.iter().filter_map(name_of).collect();
         let config = EngineConfig { newest: 16, page: 16, ..EngineConfig::default() };
@@ -412,7 +412,9 @@ fn overhear(
         RelayMessage::Following(following) => {
             let id = following.conversation;
             chains.push((id, following.from.minus(1), following.chain));
-            let has = engine.conversation(id).map_or(Seq::ZERO, |c| c.received());
+            let has = engine
+                .conversation(id)
+                .map_or(Seq::ZERO, chat_client::engine::Conversation::received);
             if has > Seq::ZERO && following.from > has.next() {
                 marks.hit(Mark::NewestPageFirst);
             }

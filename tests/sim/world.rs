@@ -431,7 +431,8 @@ impl World {
         if self.people[n].running.is_none() {
             let rng = SimRng::new(self.rng.next_u64());
             self.people[n].start(rng, self.bug);
-            let had_some = self.people[n].running.as_ref().is_some_and(|r| r.has_undecided());
+            let had_some =
+                self.people[n].running.as_ref().is_some_and(super::client::Running::has_undecided);
             if self.people[n].life > 1 && had_some {
                 self.marks.hit(Mark::OutboxSurvivedCrash);
             }
@@ -570,7 +571,7 @@ impl World {
             }
             Fault::StoreFails(failure) => self.relay.fail_next(failure),
             Fault::CopyRelay => {
-                self.relay_copy = Some((self.relay.copy(), self.model.logs().clone()))
+                self.relay_copy = Some((self.relay.copy(), self.model.logs().clone()));
             }
             Fault::RestoreRelay => {
                 if let Some((copy, logs)) = self.relay_copy.take() {
@@ -653,7 +654,7 @@ impl World {
             match &person.running {
                 None => words.push(format!("person {n} is not running")),
                 Some(running) => {
-                    words.push(format!("person {n}: {}", running.unfinished(&self.model)))
+                    words.push(format!("person {n}: {}", running.unfinished(&self.model)));
                 }
             }
         }

@@ -136,7 +136,7 @@ impl Engine {
         }
     }
 
-    fn resolve(&mut self, now: Timestamp, destination: Destination) {
+    fn resolve(&mut self, _now: Timestamp, destination: Destination) {
         // Which rooms we are in is known only once the relay has named them.
         if !self.is_listed() || self.contacts.again.contains_key(&destination) {
             return;
@@ -145,23 +145,23 @@ impl Engine {
             return;
         }
         match destination {
-            Destination::Room(name) => match self.joined_room(&name) {
-                Some(conversation) => {
+            Destination::Room(name) => {
+                if let Some(conversation) = self.joined_room(&name) {
                     self.contacts.asked.remove(&Destination::Room(name));
                     self.place_waiting(conversation);
-                }
-                None => {
+                } else {
                     let request = Join { room: name.clone() };
                     self.ask(request.into(), Purpose::JoinFor(name));
                 }
-            },
-            Destination::Person(name) => match self.contacts.resolved.get(&name) {
-                Some(account) => self.open_with(name, *account),
-                None => {
+            }
+            Destination::Person(name) => {
+                if let Some(account) = self.contacts.resolved.get(&name) {
+                    self.open_with(name, *account)
+                } else {
                     let request = Resolve { name: name.clone() };
                     self.ask(request.into(), Purpose::Resolve(name));
                 }
-            },
+            }
         }
     }
 

@@ -95,27 +95,24 @@ impl Engine {
         if let Some(peer) = &info.peer {
             self.learn_person(peer);
         }
-        let changed = match self.conversations.get_mut(&id) {
-            Some(conversation) => {
-                // The head rises with the stream; an older description must not lower it.
-                let head = info.head;
-                conversation.read = conversation.read.max(info.read);
-                let changed = conversation.info != info;
-                let was_readable = conversation.is_readable();
-                conversation.info = info;
-                let has_records = !conversation.intervals.as_slice().is_empty();
-                if !was_readable && conversation.is_readable() && has_records {
-                    conversation.regained = Regained::Yes;
-                }
-                if conversation.is_live() {
-                    conversation.info.head = head.max(conversation.position().0);
-                }
-                changed
+        let changed = if let Some(conversation) = self.conversations.get_mut(&id) {
+            // The head rises with the stream; an older description must not lower it.
+            let head = info.head;
+            conversation.read = conversation.read.max(info.read);
+            let changed = conversation.info != info;
+            let was_readable = conversation.is_readable();
+            conversation.info = info;
+            let has_records = !conversation.intervals.as_slice().is_empty();
+            if !was_readable && conversation.is_readable() && has_records {
+                conversation.regained = Regained::Yes;
             }
-            None => {
-                self.conversations.insert(id, Conversation::new(info));
-                true
+            if conversation.is_live() {
+                conversation.info.head = head.max(conversation.position().0);
             }
+            changed
+        } else {
+            self.conversations.insert(id, Conversation::new(info));
+            true
         };
         if changed {
             // Until its log is compared, a restart has to find it lost.

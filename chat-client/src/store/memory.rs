@@ -69,15 +69,16 @@ impl MemoryStore {
             Change::NextCounter(counter) => {
                 self.loaded.next_counter = self.loaded.next_counter.max(*counter);
             }
-            Change::Conversation(info) => match self.conversations.get_mut(&info.id) {
-                Some(stored) => stored.info = (**info).clone(),
-                None => {
+            Change::Conversation(info) => {
+                if let Some(stored) = self.conversations.get_mut(&info.id) {
+                    stored.info = (**info).clone()
+                } else {
                     let (info, read) = ((**info).clone(), info.read);
                     let (intervals, draft) = (Vec::new(), String::new());
                     let stored = StoredConversation { info, intervals, read, draft };
                     self.conversations.insert(stored.info.id, stored);
                 }
-            },
+            }
             Change::Read(id, seq) => self.with(*id, |stored| stored.read = *seq),
             Change::Draft(id, text) => self.with(*id, |stored| stored.draft.clone_from(text)),
             Change::Intervals(id, intervals) => {
