@@ -91,8 +91,8 @@ impl Hub {
                 device,
                 address,
                 client: attach.client.chars().take(CLIENT_CHARS_MAX).collect(),
-                shown: Vec::new(),
-                watched: Vec::new(),
+                shown: Box::default(),
+                watched: Box::default(),
                 typed_at: None,
             },
         );

@@ -238,6 +238,13 @@ impl Hub {
         Some(Commit { number: self.commit_number, ops })
     }
 
+    /// How many packets a publication is, at most: one for everybody who is in each conversation.
+    pub fn readers_of(&self, publication: &Publication) -> u32 {
+        let joined = |run: &PublishedRun| self.state.conversations.get(&run.conversation);
+        let in_all = publication.runs.iter().filter_map(joined).map(|room| room.joined);
+        in_all.fold(0, u32::saturating_add)
+    }
+
     /// True if the store has to be loaded again and given to [`Hub::handle_reloaded`]. Stays true
     /// until that happens: loading may fail and be tried again.
     pub fn poll_reload(&self) -> bool {

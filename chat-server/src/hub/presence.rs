@@ -92,7 +92,7 @@ impl Hub {
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
         let watcher = session.account;
-        let before = std::mem::replace(&mut session.watched, watch.accounts.clone());
+        let before = std::mem::replace(&mut session.watched, watch.accounts.as_slice().into());
         for account in before {
             self.presence.watchers.remove(&(account, id));
         }
@@ -121,7 +121,7 @@ impl Hub {
                 .and_then(|conversation| conversation.members.get(&account));
             member.is_some_and(|member| member.membership.standing == Standing::JOINED)
         });
-        let before = std::mem::replace(&mut session.shown, shown.clone());
+        let before = std::mem::replace(&mut session.shown, shown.as_slice().into());
         for conversation in before {
             self.presence.shown_by.remove(&(conversation, id));
             self.presence.counts.remove(&(conversation, id));

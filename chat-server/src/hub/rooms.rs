@@ -303,7 +303,7 @@ impl Hub {
 
     pub(super) fn may_have_another_conversation(&self, account: AccountId) -> Result<(), Refusal> {
         let max = self.config.limits.conversations_per_account_max as usize;
-        if self.state.memberships.get(&account).map_or(0, std::collections::BTreeSet::len) < max {
+        if self.state.memberships.get(&account).map_or(0, Vec::len) < max {
             return Ok(());
         }
         Err(Refusal::last(RefusalCode::LIMIT, format!("{max} conversations of one person")))

@@ -21,9 +21,9 @@ pub(super) struct Session {
     /// As the client says: foreign text.
     pub(super) client: Box<str>,
     /// On screen.
-    pub(super) shown: Vec<ConversationId>,
+    pub(super) shown: Box<[ConversationId]>,
     /// Whose presence is on screen.
-    pub(super) watched: Vec<AccountId>,
+    pub(super) watched: Box<[AccountId]>,
     /// When it was last told on that its person types.
     pub(super) typed_at: Option<Timestamp>,
 }
@@ -32,7 +32,8 @@ pub(super) struct Session {
 #[expect(clippy::struct_field_names, reason = "the fields are one table by different keys")]
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    by_id: BTreeMap<SessionId, Session>,
+    /// Boxed: ids rise, which leaves the nodes of the tree half empty.
+    by_id: BTreeMap<SessionId, Box<Session>>,
     by_device: BTreeMap<DeviceId, SessionId>,
     by_account: BTreeSet<(AccountId, SessionId)>,
 }
@@ -41,7 +42,7 @@ impl Sessions {
     pub(super) fn insert(&mut self, id: SessionId, session: Session) {
         self.by_device.insert(session.device, id);
         self.by_account.insert((session.account, id));
-        self.by_id.insert(id, session);
+        self.by_id.insert(id, Box::new(session));
     }
 
     pub(super) fn remove(&mut self, id: SessionId) -> Option<Session> {
@@ -50,15 +51,15 @@ impl Sessions {
             self.by_device.remove(&session.device);
         }
         self.by_account.remove(&(session.account, id));
-        Some(session)
+        Some(*session)
     }
 
     pub(super) fn get(&self, id: SessionId) -> Option<&Session> {
-        self.by_id.get(&id)
+        self.by_id.get(&id).map(Box::as_ref)
     }
 
     pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.by_id.get_mut(&id)
+        self.by_id.get_mut(&id).map(Box::as_mut)
     }
 
     pub(super) fn of_device(&self, device: DeviceId) -> Option<SessionId> {
@@ -78,7 +79,7 @@ impl Sessions {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session)> {
-        self.by_id.iter().map(|(id, session)| (*id, session))
+        self.by_id.iter().map(|(id, session)| (*id, &**session))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -35,8 +35,9 @@ pub struct State {
     pub conversations: BTreeMap<ConversationId, Conversation>,
     /// Rooms by folded name.
     pub rooms: BTreeMap<String, ConversationId>,
-    /// Which conversations an account has to do with.
-    pub memberships: BTreeMap<AccountId, BTreeSet<ConversationId>>,
+    /// Which conversations an account has to do with, in order. Vectors: of a tree, each would need
+    /// a node with room for eleven.
+    pub memberships: BTreeMap<AccountId, Vec<ConversationId>>,
 }
 
 /// A person.
@@ -266,10 +267,12 @@ impl State {
         let (received, read) = before.map_or((Seq::ZERO, Seq::ZERO), |m| (m.received, m.read));
         conversation.members.insert(account, Member { membership, received, read });
         let of_account = self.memberships.entry(account).or_default();
-        if membership.standing == Standing::OUTSIDE {
-            of_account.remove(&id);
-        } else {
-            of_account.insert(id);
+        match (of_account.binary_search(&id), membership.standing == Standing::OUTSIDE) {
+            (Ok(place), true) => {
+                of_account.remove(place);
+            }
+            (Err(place), false) => of_account.insert(place, id),
+            (Ok(_), false) | (Err(_), true) => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! One followed conversation of one session: what it may see, and how far it has been sent.
 
 use protocol::{
-    ids::{Digest, Seq},
+    ids::{ConversationId, Digest, Seq},
     message::{
         record::{ChainPrefix, RecordReader, chain_prefix},
         session::Follow,
@@ -20,6 +20,44 @@ pub(super) struct Feed {
     /// Newest published record.
     pub(super) head: Seq,
     pub(super) stage: Stage,
+}
+
+/// A session's feeds by conversation. Sorted in a vector: most sessions follow one or two, and the
+/// smallest tree has room for eleven.
+#[derive(Debug, Default)]
+pub(super) struct Feeds(Vec<(ConversationId, Feed)>);
+
+impl Feeds {
+    pub(super) fn get(&self, id: ConversationId) -> Option<&Feed> {
+        self.place(id).ok().map(|place| &self.0[place].1)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConversationId) -> Option<&mut Feed> {
+        self.place(id).ok().map(|place| &mut self.0[place].1)
+    }
+
+    /// Adds a feed, or replaces that of the same conversation.
+    pub(super) fn insert(&mut self, id: ConversationId, feed: Feed) {
+        match self.place(id) {
+            Ok(place) => self.0[place].1 = feed,
+            Err(place) => {
+                // Little more than needed; nearly all of them come right after login.
+                if self.0.len() == self.0.capacity() {
+                    self.0.reserve_exact(1 + self.0.len() / 4);
+                }
+                self.0.insert(place, (id, feed));
+            }
+        }
+    }
+
+    /// Whether there was one.
+    pub(super) fn remove(&mut self, id: ConversationId) -> bool {
+        self.place(id).map(|place| self.0.remove(place)).is_ok()
+    }
+
+    fn place(&self, id: ConversationId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&id, |(of, _)| *of)
+    }
 }
 
 /// How far a feed has come.

@@ -21,10 +21,7 @@
 mod feed;
 mod read;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use protocol::{
     ids::{AccountId, ConversationId, DeviceId, Digest, Seq},
@@ -40,7 +37,7 @@ use protocol::{
     time::WallTime,
 };
 
-use self::feed::{Feed, Stage, Start, cut};
+use self::feed::{Feed, Feeds, Stage, Start, cut};
 pub use self::read::{Read, ReadAnswer};
 use crate::{
     hub::{ToSession, log::append_records},
@@ -64,18 +61,20 @@ pub struct Session {
     who: Option<(AccountId, DeviceId)>,
     /// Encoded messages, each with its length.
     pending: Vec<u8>,
-    /// Boxed: a node of the map has room for eleven, and most sessions follow one or two.
-    feeds: BTreeMap<ConversationId, Box<Feed>>,
+    feeds: Feeds,
     /// Feeds with something to send that is at hand, in turn; each at most once.
     ready: VecDeque<ConversationId>,
     /// Feeds whose next record has to be read from the store.
     starving: VecDeque<ConversationId>,
-    /// What was read for one of them.
-    fetched: Option<(ConversationId, VecDeque<Run<'static>>)>,
+    /// What was read for one of them. Boxed: nearly every session has none.
+    fetched: Option<Box<Fetched>>,
     reads: VecDeque<Read>,
     is_reading: bool,
     is_closing: bool,
 }
+
+/// Runs of one conversation, from the store.
+type Fetched = (ConversationId, VecDeque<Run<'static>>);
 
 /// Which conversations' publications a session wants to hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +118,7 @@ impl Session {
                     stage: Stage::Still,
                 };
                 feed.stage = Stage::Checking(follow, feed.from(&follow));
-                self.feeds.insert(id, Box::new(feed));
+                self.feeds.insert(id, feed);
                 self.begin(id, Some((head, chain)), tails);
                 Some(Subscription::Follow(id))
             }
@@ -128,7 +127,7 @@ impl Session {
                 None
             }
             ToSession::Revoke { conversation, last } => {
-                let feed = self.feeds.get_mut(&conversation)?;
+                let feed = self.feeds.get_mut(conversation)?;
                 // Everything up to `last` was published before this.
                 feed.visible_to = Some(feed.visible_to.map_or(last, |to| to.min(last)));
                 Some(Subscription::Unfollow(conversation))
@@ -142,7 +141,7 @@ impl Session {
 
     /// A followed conversation has grown up to `head`.
     pub fn advance(&mut self, conversation: ConversationId, head: Seq) {
-        let Some(feed) = self.feeds.get_mut(&conversation) else { return };
+        let Some(feed) = self.feeds.get_mut(conversation) else { return };
         let was_due = feed.due().is_some();
         feed.head = feed.head.max(head);
         if !was_due && feed.due().is_some() {
@@ -152,7 +151,7 @@ impl Session {
 
     /// A client asks for older records.
     pub fn pull(&mut self, pull: Pull) {
-        let Some(feed) = self.feeds.get(&pull.conversation) else {
+        let Some(feed) = self.feeds.get(pull.conversation) else {
             return self.push_page(&pull, pull.before, [0; 32], End::Yes, &[]);
         };
         let (base, to) = (feed.base(), feed.end().min(pull.before.minus(1)));
@@ -181,7 +180,7 @@ impl Session {
             return;
         }
         self.is_closing = true;
-        self.feeds.clear();
+        self.feeds = Feeds::default();
         self.ready.clear();
         self.starving.clear();
         self.reads.clear();
@@ -294,7 +293,7 @@ impl Session {
 
     /// Begins a feed: at once if the chains are known here, else after asking the store.
     fn begin(&mut self, id: ConversationId, head: Option<(Seq, Digest)>, tails: &Tails) {
-        let Some(feed) = self.feeds.get(&id) else { return };
+        let Some(feed) = self.feeds.get(id) else { return };
         let Stage::Checking(follow, from) = feed.stage else { return };
         let before = from.minus(1);
         let known = |seq: Seq| match head {
@@ -313,7 +312,7 @@ impl Session {
 
     fn on_start(&mut self, follow: &Follow, at_after: Option<Digest>, before: Option<Digest>) {
         let id = follow.conversation;
-        let Some(feed) = self.feeds.get_mut(&id) else { return };
+        let Some(feed) = self.feeds.get_mut(id) else { return };
         // Asked again meanwhile: that question has its own answer.
         let Stage::Checking(current, from) = feed.stage else { return };
         if current != *follow {
@@ -349,14 +348,14 @@ impl Session {
         runs: Vec<Run<'static>>,
         tails: &Tails,
     ) {
-        let Some(feed) = self.feeds.get_mut(&id) else { return };
+        let Some(feed) = self.feeds.get_mut(id) else { return };
         if feed.due() != Some(from) {
             // Followed anew, or revoked, meanwhile: the new feed looks after itself.
             return;
         }
         let there = runs.first().map(|run| run.first);
         if there == Some(from) {
-            self.fetched = Some((id, runs.into()));
+            self.fetched = Some(Box::new((id, runs.into())));
             self.ready.push_front(id);
             return;
         }
@@ -373,7 +372,7 @@ impl Session {
             return None;
         }
         while let Some(conversation) = self.starving.pop_front() {
-            let Some(feed) = self.feeds.get(&conversation) else { continue };
+            let Some(feed) = self.feeds.get(conversation) else { continue };
             if let Some(from) = feed.due() {
                 return Some(Read::Runs { conversation, from, to: feed.end() });
             }
@@ -382,12 +381,12 @@ impl Session {
     }
 
     fn forget_feed(&mut self, id: ConversationId) {
-        if self.feeds.remove(&id).is_none() {
+        if !self.feeds.remove(id) {
             return;
         }
         self.ready.retain(|ready| *ready != id);
         self.starving.retain(|starving| *starving != id);
-        if self.fetched.as_ref().is_some_and(|(of, _)| *of == id) {
+        if self.fetched.as_ref().is_some_and(|fetched| fetched.0 == id) {
             self.fetched = None;
         }
     }
@@ -427,7 +426,7 @@ impl Session {
         tails: &Tails,
         content: &mut Vec<u8>,
     ) -> Composed {
-        let Some(feed) = self.feeds.get_mut(&id) else { return Composed::Done };
+        let Some(feed) = self.feeds.get_mut(id) else { return Composed::Done };
         let Some(next) = feed.due() else { return Composed::Done };
         let end = feed.end();
         let room = CONTENT_BYTES_MAX - content.len();
@@ -448,7 +447,7 @@ impl Session {
                 }
             }
         } else {
-            let run = self.fetched.as_ref().filter(|(of, _)| *of == id).and_then(|f| f.1.front());
+            let run = self.fetched.as_ref().filter(|f| f.0 == id).and_then(|f| f.1.front());
             let Some(run) = run.filter(|run| (run.first..=run.last()).contains(&next)) else {
                 return Composed::Starving;
             };
@@ -464,7 +463,7 @@ impl Session {
     }
 
     fn drop_fetched_upto(&mut self, id: ConversationId, last: Seq) {
-        let Some((of, runs)) = &mut self.fetched else { return };
+        let Some((of, runs)) = self.fetched.as_deref_mut() else { return };
         if *of != id {
             return;
         }

@@ -117,6 +117,7 @@ impl Shard {
 
     /// Takes what stands in the first `end` bytes of the read buffer; whether to go on reading.
     fn take_bytes(&mut self, now: Timestamp, key: u64, end: usize, handshakes: Handshakes) -> bool {
+        self.wake(key);
         let Some(peer) = self.peers.get_mut(key) else { return false };
         let session = SessionId::new(self.around.index, key);
         let mut taken = 0;

@@ -71,8 +71,11 @@ const WRITE_BYTES: usize = 48 << 10;
 const HANDSHAKES_PER_TURN: usize = 8;
 /// How often slow and silent connections are looked for. Their limits are seconds.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// A connection that was silent for this long gives its expanded keys back.
-const REST_AFTER: Duration = Duration::from_secs(3);
+/// A connection that was silent for this long gives back what it can make again.
+const REST_AFTER: Duration = Duration::from_secs(1);
+/// Connections with expanded keys, which take more than a kibibyte; expanding costs as much as
+/// sealing two messages.
+const AWAKE_MAX: usize = 256;
 /// How long a goodbye may take to leave.
 const GOODBYE_TIME: Duration = Duration::from_secs(2);
 
@@ -140,6 +143,8 @@ struct Shard {
     handshakes: VecDeque<u64>,
     /// Whom something is due for.
     due: Vec<u64>,
+    /// Connections with expanded keys, those that woke first in front.
+    awake: VecDeque<u64>,
     sweep: Interval,
     buffers: Buffers,
     stopped: bool,
@@ -161,6 +166,8 @@ struct Peer {
     /// What its session follows.
     follows: Vec<ConversationId>,
     is_due: bool,
+    /// It is on the list of those who have expanded keys.
+    is_awake: bool,
 }
 
 /// How far a connection has come.
@@ -177,6 +184,14 @@ enum Phase {
     Live(Box<Session>),
     /// It is being told why it has to go, and is closed when that has left, or at this time.
     Leaving(Box<Session>, Timestamp),
+}
+
+impl Peer {
+    /// Gives the expanded keys back.
+    fn rest(&mut self) {
+        self.link.rest();
+        self.is_awake = false;
+    }
 }
 
 impl Phase {
@@ -215,6 +230,7 @@ impl Shard {
             logins_pending: 0,
             handshakes: VecDeque::new(),
             due: Vec::new(),
+            awake: VecDeque::new(),
             sweep,
             buffers: Buffers {
                 read: vec![0; READ_BUFFER_BYTES],
@@ -314,7 +330,7 @@ impl Shard {
             // Whatever has arrived already is looked at in this turn.
             signal.again();
             let link = Link::new(stream, connection, signal, address, permit, now);
-            Some(Peer { link, phase: Phase::Silent, follows: Vec::new(), is_due: false })
+            Some(Peer { link, phase: Phase::Silent, follows: Vec::new(), is_due: false, is_awake: false })
         });
         match key {
             Some(key) => {
@@ -428,7 +444,23 @@ impl Shard {
         self.due = due;
     }
 
+    /// A connection is about to use its keys.
+    fn wake(&mut self, key: u64) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if std::mem::replace(&mut peer.is_awake, true) {
+            return;
+        }
+        self.awake.push_back(key);
+        if self.awake.len() > AWAKE_MAX
+            && let Some(first) = self.awake.pop_front()
+            && let Some(peer) = self.peers.get_mut(first)
+        {
+            peer.rest();
+        }
+    }
+
     fn send_to(&mut self, key: u64) -> Sent {
+        self.wake(key);
         let Some(peer) = self.peers.get_mut(key) else { return Sent::Fine };
         peer.is_due = false;
         match &mut peer.phase {
@@ -465,8 +497,9 @@ impl Shard {
                 }
                 Phase::Live(session) => {
                     if silence > REST_AFTER {
-                        peer.link.rest();
                         session.rest();
+                        peer.link.rest();
+                        peer.is_awake = false;
                     }
                     (silence > self.limits.silence_max).then_some("silence_max reached")
                 }
@@ -474,6 +507,8 @@ impl Shard {
             };
             expired.extend(reason.map(|reason| (key, reason)));
         }
+        let peers = &mut self.peers;
+        self.awake.retain(|key| peers.get_mut(*key).is_some_and(|peer| peer.is_awake));
         for (key, reason) in expired {
             self.close(key, reason);
         }

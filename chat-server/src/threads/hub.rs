@@ -7,7 +7,9 @@
 //! ```
 //!
 //! One round takes everything that is in the inbox, then hands the next commit to the disk before
-//! it wakes the shards: the disk works while they send.
+//! it wakes the shards: the disk works while they send. What many read is not followed at once by
+//! more of the same ([`Hub::readers_of`]): the next commit waits until they are likely to have
+//! been sent the last one, so that a busy room's members get few large packets.
 
 use std::{
     collections::BTreeMap,
@@ -32,6 +34,14 @@ use crate::{
 /// Bytes of messages that may wait in the inbox before shards stop reading: a few batches, so that
 /// the hub never runs dry and a stalled one never costs more.
 const WAITING_BYTES_MAX: usize = 4 << 20;
+
+/// What it costs to bring a publication to one session: a packet and a system call here, being
+/// woken and another one there.
+const SEND_TIME: Duration = Duration::from_micros(20);
+/// Longest time for which a commit is held back.
+const GATHER_MAX: Duration = Duration::from_millis(2);
+/// Messages of one commit from which on waiting for more is worth it.
+const GATHER_FROM: u32 = 8;
 
 /// Mail for the hub.
 #[derive(Debug)]
@@ -104,6 +114,8 @@ pub(crate) struct HubThread {
     pub(crate) clock: Clock,
     /// The committer is reading the state again.
     pub(crate) reloading: bool,
+    /// No commit before, unless the batch is full.
+    pub(crate) gather_until: Timestamp,
 }
 
 impl HubThread {
@@ -112,9 +124,11 @@ impl HubThread {
         let mut mail = Vec::new();
         let mut outgoing: Vec<Vec<ShardMail>> = self.shards.iter().map(|_| Vec::new()).collect();
         let mut operators = Operators::default();
+        let mut held_back = None;
         loop {
             let deadline = self.hub.poll_timeout();
-            self.inbox.mailbox.take(&mut mail, deadline.map(|at| self.clock.instant(at)));
+            let wake_at = deadline.into_iter().chain(held_back).min();
+            self.inbox.mailbox.take(&mut mail, wake_at.map(|at| self.clock.instant(at)));
             let now = self.clock.now();
             for item in mail.drain(..) {
                 if self.handle(now, item, &mut operators).is_break() {
@@ -124,13 +138,15 @@ impl HubThread {
             if deadline.is_some_and(|at| at <= now) {
                 self.hub.handle_timeout(now, self.clock.wall());
             }
-            if let Some(commit) = self.hub.poll_commit() {
+            self.sort_outputs(now, &mut outgoing, &mut operators);
+            let may_commit = now >= self.gather_until || !self.hub.wants_input();
+            if may_commit && let Some(commit) = self.hub.poll_commit() {
                 self.committer.post(CommitterMail::Commit(commit));
             }
             if self.hub.poll_reload() && !std::mem::replace(&mut self.reloading, true) {
                 self.committer.post(CommitterMail::Reload);
             }
-            self.sort_outputs(&mut outgoing, &mut operators);
+            held_back = (!may_commit).then_some(self.gather_until);
             self.inbox.batch_open.store(self.hub.wants_input(), Ordering::SeqCst);
             if self.inbox.wants_input() && self.inbox.somebody_waits.swap(false, Ordering::SeqCst) {
                 for mail in &mut outgoing {
@@ -175,10 +191,20 @@ impl HubThread {
         std::ops::ControlFlow::Continue(())
     }
 
-    fn sort_outputs(&mut self, outgoing: &mut [Vec<ShardMail>], operators: &mut Operators) {
+    fn sort_outputs(
+        &mut self,
+        now: Timestamp,
+        outgoing: &mut [Vec<ShardMail>],
+        operators: &mut Operators,
+    ) {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Publish(publication) => {
+                    let messages: u32 = publication.runs.iter().map(|run| run.count).sum();
+                    if messages >= GATHER_FROM {
+                        let sending = SEND_TIME * self.hub.readers_of(&publication);
+                        self.gather_until = now + sending.min(GATHER_MAX);
+                    }
                     for mail in &mut *outgoing {
                         mail.push(ShardMail::Publish(Arc::clone(&publication)));
                     }

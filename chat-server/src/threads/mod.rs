@@ -15,6 +15,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use protocol::time::Timestamp;
 use tracing::error;
 
 use crate::{
@@ -92,6 +93,7 @@ impl Threads {
             shards: threads.shards.iter().map(|shard| Arc::clone(&shard.mail)).collect(),
             clock,
             reloading: false,
+            gather_until: Timestamp::default(),
         };
         threads.spawn("hub", move || hub.run())?;
         for (index, handle) in threads.shards.iter().enumerate() {

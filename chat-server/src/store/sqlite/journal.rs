@@ -1,9 +1,10 @@
 //! The journal: one row per commit, the promise behind *sent*.
 //!
 //! A commit is `BEGIN IMMEDIATE`, an insert, `COMMIT`: with a write-ahead log and full
-//! synchronisation that is one sync of one file. Rows that are indexed are deleted two at a time
-//! inside later commits, where the new row takes the pages of the old ones; so the file is a ring
-//! that stays as small as the tail, and no deletion needs a sync of its own.
+//! synchronisation that is one sync of one file. Rows that are indexed are deleted one by one
+//! inside later commits, where the new row takes the pages of the old one; so the file is a ring
+//! that stays as small as the tail, and no deletion needs a sync of its own. Pages of a second
+//! deleted row would be written just to be cleared, which doubled what a busy relay writes.
 
 use std::path::Path;
 
@@ -19,8 +20,9 @@ use crate::{
     store::{CommitError, StoreError},
 };
 
-/// Indexed rows that one commit deletes at most. More than one, so that deleting catches up.
-const FORGOTTEN_PER_COMMIT: u64 = 2;
+/// Indexed rows that may wait to be deleted: what a busy second leaves behind. Above it commits
+/// delete two each until that has caught up.
+const FORGETTABLE_MAX: u64 = 4096;
 
 /// The committer's end of the journal.
 #[derive(Debug)]
@@ -58,7 +60,8 @@ impl Journal {
     ) -> Result<usize, CommitError> {
         self.encoded.clear();
         encode_into(ops, &mut self.encoded);
-        let forgotten = indexed.min(self.forgotten + FORGOTTEN_PER_COMMIT);
+        let waiting = indexed.saturating_sub(self.forgotten);
+        let forgotten = self.forgotten + waiting.min(if waiting > FORGETTABLE_MAX { 2 } else { 1 });
         self.write(number, forgotten)?;
         self.forgotten = self.forgotten.max(forgotten);
         Ok(self.encoded.len())

@@ -99,12 +99,17 @@ fn load_conversations(connection: &Connection, state: &mut State) -> Result<()> 
             let member = member_of(row)?;
             let of_account = state.memberships.entry(account).or_default();
             if member.membership.standing != Standing::OUTSIDE {
-                of_account.insert(*id);
+                of_account.push(*id);
             }
             conversation.members.insert(account, member);
         }
         Ok(())
     })?;
+    for of_account in state.memberships.values_mut() {
+        // Rows come by local number.
+        of_account.sort_unstable();
+        of_account.shrink_to_fit();
+    }
     let bans = "SELECT conversation, target, until, reason, by_account FROM bans";
     for_each(connection.prepare_cached(bans)?, |row| {
         if let Some((_, conversation)) = conversations.get_mut(&row.get(0)?) {
