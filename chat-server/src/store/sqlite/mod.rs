@@ -43,6 +43,10 @@ pub use self::backup::{add_extra, read_extra, restore};
 /// were full: the indexer is stuck, and memory must not grow until somebody looks.
 const UNINDEXED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// What the write-ahead log takes for the smallest commit: the page of the new row, that of the
+/// deleted one, and the first of the file.
+const COMMIT_BYTES_MIN: u64 = 3 * 4096;
+
 /// Whether a commit is on the disk when it returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -75,7 +79,7 @@ struct Shared {
     indexed_upto: AtomicU64,
     /// Taken by every commit, and by the few maintenance steps that must not meet one.
     gate: Mutex<()>,
-    /// Bytes of journal rows since the last checkpoint of the journal.
+    /// Bytes written to the journal's log since its last checkpoint, about.
     journal_bytes: AtomicU64,
     /// Copies in progress, which need the journal's rows to stay.
     holds: AtomicUsize,
@@ -184,7 +188,8 @@ impl Store for SqliteStore {
         };
         match appended {
             Ok(bytes) => {
-                self.shared.journal_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+                let written = bytes as u64 + COMMIT_BYTES_MIN;
+                self.shared.journal_bytes.fetch_add(written, Ordering::Relaxed);
                 self.shared.tail().push(commit.number, Arc::from(commit.ops.as_slice()));
                 self.number = Some(commit.number);
                 Ok(())
@@ -251,7 +256,7 @@ impl Shared {
         Hold(self)
     }
 
-    /// True once there are `bytes` of new journal rows; starts counting again.
+    /// True once the journal's log has `bytes` more; starts counting again.
     fn take_journal_bytes(&self, bytes: u64) -> bool {
         let is_due = self.journal_bytes.load(Ordering::Relaxed) >= bytes;
         if is_due {
