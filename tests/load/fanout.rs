@@ -30,7 +30,7 @@ const SYSCALLS_COUNTED: Duration = Duration::from_secs(2);
 pub(crate) async fn run(options: &Fanout, common: &Common) -> Result<Report, BenchError> {
     let &Fanout { members, senders, window, secs, syscalls } = options;
     let relay = Relay::start(common)?;
-    let crowd = Crowd { room: "fanout", first_index: 0, members, senders };
+    let crowd = Crowd { room: "fanout", first_index: 0, members, senders, never_read: 0 };
     let room = Room::fill(relay.endpoint(), &crowd).await?;
     room.open_window(window);
     sleep(WARM_UP).await;

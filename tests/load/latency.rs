@@ -30,7 +30,7 @@ const P99_MS: f64 = 2.0 + 0.44;
 pub(crate) async fn run(options: &Latency, common: &Common) -> Result<Report, BenchError> {
     let &Latency { members, rate, secs } = options;
     let relay = Relay::start(common)?;
-    let crowd = Crowd { room: "latency", first_index: 0, members, senders: SENDERS };
+    let crowd = Crowd { room: "latency", first_index: 0, members, senders: SENDERS, never_read: 0 };
     let room = Room::fill(relay.endpoint(), &crowd).await?;
     room.pace(rate, WARM_UP).await;
 

@@ -44,6 +44,8 @@ pub(crate) struct Crowd {
     pub(crate) members: u32,
     /// How many of them send, the first ones.
     pub(crate) senders: u16,
+    /// How many follow the room besides them and never read.
+    pub(crate) never_read: u32,
 }
 
 /// The room while it is measured: what its members share.
@@ -65,6 +67,8 @@ pub(crate) struct Room {
     pub(crate) deliveries: Cell<u64>,
     /// Messages that nobody sent like this, acknowledgements out of order.
     pub(crate) foreign: Cell<u64>,
+    /// The sessions that follow and never read.
+    pub(crate) never_read: RefCell<Vec<Person>>,
     /// Why members left.
     pub(crate) failures: RefCell<Vec<String>>,
     // Messages of one sender under way at most; `None` lets nobody send by itself.
@@ -120,6 +124,13 @@ impl Room {
             Ok((person, info))
         })
         .await?;
+        let end = crowd.first_index + crowd.members;
+        let mut idlers = for_each(end..end + crowd.never_read, |index| async move {
+            let mut person = Person::register(relay, index).await?;
+            person.client.join(name).await?;
+            Ok(person)
+        })
+        .await?;
         // Only now, so that nobody's joining is among the messages that are counted.
         let following = for_each(joined, |(mut person, info)| async move {
             let following = person.client.follow_from_now(info.id).await?;
@@ -130,8 +141,12 @@ impl Room {
         if following.iter().any(|(_, from)| *from != first_seq) {
             return Err(BenchError::Failed("the streams begin at different places".to_owned()));
         }
+        for idler in &mut idlers {
+            idler.client.follow_from_now(conversation).await?;
+        }
         let people: Vec<_> = following.into_iter().map(|(person, _)| person).collect();
         let room = Rc::new(Self::new(conversation, first_seq.0, &people, crowd.senders));
+        room.never_read.replace(idlers);
         for (index, person) in people.into_iter().enumerate() {
             spawn_local(Member::new(Rc::clone(&room), index, person).run());
         }
@@ -161,6 +176,7 @@ impl Room {
             timing: RefCell::new(None),
             deliveries: Cell::new(0),
             foreign: Cell::new(0),
+            never_read: RefCell::default(),
             failures: RefCell::default(),
             window: Cell::new(None),
             first_seq,
@@ -296,7 +312,8 @@ mod tests {
     use super::*;
     use crate::fake_relay::{self, Mischief};
 
-    const CROWD: Crowd = Crowd { room: "test", first_index: 0, members: 5, senders: 3 };
+    const CROWD: Crowd =
+        Crowd { room: "test", first_index: 0, members: 5, senders: 3, never_read: 0 };
 
     /// Sends a few dozen messages through a relay that does this mischief.
     async fn room_after(mischief: Mischief) -> Rc<Room> {

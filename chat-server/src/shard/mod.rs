@@ -330,7 +330,13 @@ impl Shard {
             // Whatever has arrived already is looked at in this turn.
             signal.again();
             let link = Link::new(stream, connection, signal, address, permit, now);
-            Some(Peer { link, phase: Phase::Silent, follows: Vec::new(), is_due: false, is_awake: false })
+            Some(Peer {
+                link,
+                phase: Phase::Silent,
+                follows: Vec::new(),
+                is_due: false,
+                is_awake: false,
+            })
         });
         match key {
             Some(key) => {

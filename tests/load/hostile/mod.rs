@@ -9,7 +9,7 @@ mod attack;
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
-use harness::{client::RelayEndpoint, usage::resident_bytes};
+use harness::usage::resident_bytes;
 use tokio::{
     task::spawn_local,
     time::{interval, sleep},
@@ -17,7 +17,7 @@ use tokio::{
 
 use self::attack::Attack;
 use crate::{
-    bench::{BenchError, Person, Relay},
+    bench::{BenchError, Relay},
     cli::{Common, Hostile},
     latency::SENDERS,
     report::{Budget, Report},
@@ -49,7 +49,13 @@ const FLOOD_MEMBERS: u32 = 4;
 /// If there is nothing to report.
 pub(crate) async fn run(options: &Hostile, common: &Common) -> Result<Report, BenchError> {
     let relay = Relay::start(common)?;
-    let crowd = Crowd { room: "watched", first_index: 0, members: MEMBERS, senders: SENDERS };
+    let crowd = Crowd {
+        room: "watched",
+        first_index: 0,
+        members: MEMBERS,
+        senders: SENDERS,
+        never_read: 0,
+    };
     let room = Room::fill(relay.endpoint(), &crowd).await?;
     let stretch = Duration::from_secs(options.secs);
     room.pace(RATE, SETTLE).await;
@@ -162,18 +168,12 @@ async fn flood(
     reader: Reader,
     messages: u64,
 ) -> Result<Stretch, BenchError> {
-    let (name, first_index, ordinary) = match reader {
-        Reader::Ordinary => ("flood-read", 10_000, FLOOD_MEMBERS + 1),
-        Reader::NeverReads => ("flood-unread", 20_000, FLOOD_MEMBERS),
+    let (room_name, first_index, members, never_read) = match reader {
+        Reader::Ordinary => ("flood-read", 10_000, FLOOD_MEMBERS + 1, 0),
+        Reader::NeverReads => ("flood-unread", 20_000, FLOOD_MEMBERS, 1),
     };
-    let crowd = Crowd { room: name, first_index, members: ordinary, senders: 4 };
+    let crowd = Crowd { room: room_name, first_index, members, senders: 4, never_read };
     let flooded = Room::fill(relay.endpoint(), &crowd).await?;
-    let never_reads = match reader {
-        Reader::Ordinary => None,
-        Reader::NeverReads => {
-            Some(follow_and_stall(relay.endpoint(), first_index + ordinary, &flooded).await?)
-        }
-    };
     let seconds = messages.div_ceil(u64::from(FLOOD_RATE));
     let length = Duration::from_secs(seconds);
     let flooding = {
@@ -186,17 +186,6 @@ async fn flood(
     let stretch = Stretch::watch(relay, room, length).await?;
     flooding.await.map_err(|error| BenchError::Failed(format!("the flood's task: {error}")))?;
     flooded.add_checks_to(&mut Report::new("flood"))?;
-    drop(never_reads);
+    flooded.never_read.take();
     Ok(stretch)
-}
-
-/// A member who follows the flooded room and from then on never reads.
-async fn follow_and_stall(
-    relay: RelayEndpoint,
-    index: u32,
-    room: &Room,
-) -> Result<Person, BenchError> {
-    let mut person = Person::register(relay, index).await?;
-    person.client.follow_from_now(room.conversation).await?;
-    Ok(person)
 }
