@@ -4,22 +4,21 @@
 //! operating system. [`SimRng`] makes faults, jitter and schedules: integer arithmetic only, so
 //! that a seed replays the same everywhere. Nothing secret may come from it.
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-
 /// A source of unpredictable bytes.
 #[derive(Debug)]
 pub struct Entropy(Source);
 
 #[derive(Debug)]
 enum Source {
-    System(SystemRandom),
+    System,
     Seeded(SimRng),
 }
 
 impl Entropy {
-    /// The operating system's randomness.
-    pub fn system() -> Self {
-        Self(Source::System(SystemRandom::new()))
+    /// The operating system's randomness, asked for each time. A generator of our own would first
+    /// measure the processor's jitter for 30 ms, twice as long as a whole headless `send` may take.
+    pub const fn system() -> Self {
+        Self(Source::System)
     }
 
     /// Predictable bytes, for the simulator on virtual sockets and for golden vectors only.
@@ -34,7 +33,7 @@ impl Entropy {
     /// If the operating system has no randomness: going on would make guessable keys.
     pub fn fill(&mut self, out: &mut [u8]) {
         match &mut self.0 {
-            Source::System(system) => system.fill(out).expect("the system's randomness works"),
+            Source::System => getrandom::fill(out).expect("the system's randomness works"),
             Source::Seeded(rng) => {
                 for chunk in out.chunks_mut(8) {
                     let bytes = rng.next_u64().to_le_bytes();
