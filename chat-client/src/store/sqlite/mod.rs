@@ -63,9 +63,7 @@ impl SqliteStore {
                 "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=FAST;",
             )
             .map_err(failure)?;
-        connection
-            .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
-            .map_err(failure)?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failure)?;
         migrate(&mut connection)?;
         Ok(Self { connection })
     }
