@@ -7,7 +7,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use harness::{
@@ -17,19 +16,17 @@ use harness::{
 };
 use protocol::{
     entropy::Entropy,
-    ids::{ConversationId, Seq},
+    ids::ConversationId,
     message::{
         ClientMessage, RelayMessage,
         refusal::{Refusal, RefusalCode},
-        session::{Accepted, Follow, Rejected},
+        session::{Accepted, Rejected},
     },
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::single::{connect, message, runtime};
+use crate::single::{WITHIN, connect, message, read_from_start, runtime};
 
-/// What a relay has to do within, on a slow machine too.
-const WITHIN: Duration = Duration::from_secs(60);
 /// Room for the databases and their logs, and not much more.
 const DISK_MIB: u32 = 24;
 
@@ -95,18 +92,7 @@ async fn read_all(relay: &RelayProcess, reader: &Identity, room: ConversationId)
     let mut client = connect(relay.endpoint(), reader).await;
     let (_, conversations) = client.attach(reader.attach()).await.expect("attaches");
     let head = conversations.iter().find(|info| info.id == room).expect("a member").head;
-    let follow = Follow { conversation: room, after: Seq::ZERO, chain: [0; 8], newest: 100_000 };
-    client.queue(&ClientMessage::Follow(follow)).expect("live");
-    client.flush().await.expect("live");
-    let mut read = 0;
-    while read < head.0 {
-        let run = client.wait_for(|message| match message {
-            RelayMessage::Records(records) => Some(u64::from(records.run.count)),
-            _ => None,
-        });
-        read += tokio::time::timeout(WITHIN, run).await.expect("in time").expect("records");
-    }
-    read
+    read_from_start(&mut client, room, head).await.len() as u64
 }
 
 #[test]

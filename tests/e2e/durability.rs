@@ -11,14 +11,11 @@ use harness::{
 };
 use protocol::{
     entropy::Entropy,
-    ids::{ConversationId, Seq},
-    message::{
-        ClientMessage, RelayMessage,
-        session::{Accepted, Follow},
-    },
+    ids::ConversationId,
+    message::{ClientMessage, RelayMessage, session::Accepted},
 };
 
-use crate::single::{connect, message, runtime};
+use crate::single::{connect, message, read_from_start, runtime};
 
 const MESSAGES: u64 = 60;
 /// Turns the relay's syncs off: for this test alone.
@@ -111,23 +108,8 @@ fn lost_in_power_cut(life: &Life, directory: &Path) -> usize {
         if wanted.is_empty() {
             return 0;
         }
-        let follow =
-            Follow { conversation: room.id, after: Seq::ZERO, chain: [0; 8], newest: 1_000 };
-        client.queue(&ClientMessage::Follow(follow)).expect("live");
-        client.flush().await.expect("live");
-        let mut found = 0;
-        while found < wanted.len() {
-            let here = client.wait_for(|message| match message {
-                RelayMessage::Records(records) => {
-                    let seqs: Vec<_> =
-                        records.run.records().flatten().map(|(seq, _)| seq).collect();
-                    Some(wanted.iter().filter(|accepted| seqs.contains(&accepted.seq)).count())
-                }
-                _ => None,
-            });
-            found += here.await.expect("records");
-        }
-        found
+        let places = read_from_start(&mut client, room.id, room.head).await;
+        wanted.iter().filter(|accepted| places.contains(&accepted.seq)).count()
     });
     life.accepted.len() - found
 }

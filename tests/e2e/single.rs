@@ -1,6 +1,6 @@
 //! One lean client against one relay: what several tests do first.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use harness::{
     client::{Client, RelayEndpoint},
@@ -10,16 +10,41 @@ use protocol::{
     entropy::Entropy,
     ids::{ConversationId, Counter, Seq},
     message::{
+        ClientMessage, RelayMessage,
         event::{Body, Text},
         ext::Ext,
         record::{Class, ENVELOPE_VERSION, Envelope},
-        session::Send,
+        session::{Follow, Send},
     },
     time::WallTime,
 };
 
+/// What a relay has to do within, on a slow machine too.
+pub(crate) const WITHIN: Duration = Duration::from_secs(40);
+
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Reads a conversation's records from the beginning, up to `head`; the places that came.
+pub(crate) async fn read_from_start(
+    client: &mut Client,
+    conversation: ConversationId,
+    head: Seq,
+) -> BTreeSet<Seq> {
+    let follow = Follow { conversation, after: Seq::ZERO, chain: [0; 8], newest: 100_000 };
+    client.queue(&ClientMessage::Follow(follow)).expect("live");
+    client.flush().await.expect("live");
+    let mut places = BTreeSet::new();
+    while !places.contains(&head) {
+        let read = client.receive(|message| {
+            if let Ok(RelayMessage::Records(records)) = RelayMessage::decode(message) {
+                places.extend(records.run.records().flatten().map(|(seq, _)| seq));
+            }
+        });
+        tokio::time::timeout(WITHIN, read).await.expect("records in time").expect("live");
+    }
+    places
 }
 
 pub(crate) async fn connect(relay: RelayEndpoint, identity: &Identity) -> Client {

@@ -97,7 +97,9 @@ fn parse(line: &str) -> Option<Call> {
         // A descriptor: `12</path>, …`.
         Some((digits, tail)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
             let (on, arguments) = tail.split_once('>')?;
-            (on.to_owned(), arguments.trim_start_matches(", ").to_owned())
+            // `-xx` spells paths in hex, too.
+            let on = if on.starts_with("\\x") { unhex(on).display().to_string() } else { on.into() };
+            (on, arguments.trim_start_matches(", ").to_owned())
         }
         // A path: `unlink("/path")`.
         Some(_) | None => (String::new(), call.to_owned()),
@@ -240,6 +242,12 @@ mod tests {
         let to = tempfile::tempdir().unwrap();
         after_power_cut(&calls, Path::new("/d"), to.path()).unwrap();
         assert_eq!(fs::read(to.path().join("j")).unwrap(), b"\0ab");
+    }
+
+    #[test]
+    fn a_path_in_hex_is_a_path() {
+        let call = parse(r"1.0 fsync(3<\x2f\x64>) = 0 <0.1>").unwrap();
+        assert_eq!(call.on, "/d");
     }
 
     #[test]

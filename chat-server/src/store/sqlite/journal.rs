@@ -165,13 +165,18 @@ fn decode_ops(bytes: &[u8]) -> Option<Vec<Op>> {
 
 /// What an error says about the outcome. Until `COMMIT` nothing can have been written that a
 /// recovery would take for a commit. During it only a full disk is certain: the frame that would
-/// complete the commit is the last to be written, and it does not fit. A failed sync is not: the
+/// complete the commit is the last to be written, and it does not fit. The same holds for a write that the
+/// file system refuses (it turned read-only, a quota). A failed sync is not such a case: the
 /// frame may reach the disk later.
 fn classify(phase: Phase, error: &rusqlite::Error, is_rolled_back: bool) -> CommitError {
     let nothing_written = is_rolled_back
         && match phase {
             Phase::Begin | Phase::Change => true,
-            Phase::Commit => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            Phase::Commit => {
+                let extended = error.sqlite_error().map(|error| error.extended_code);
+                error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+                    || extended == Some(rusqlite::ffi::SQLITE_IOERR_WRITE)
+            }
         };
     if nothing_written {
         CommitError::Full(error.to_string())
@@ -203,7 +208,7 @@ mod tests {
         }
         assert!(is_full(Phase::Commit, ffi::SQLITE_FULL));
         assert!(!is_full(Phase::Commit, ffi::SQLITE_IOERR_FSYNC));
-        assert!(!is_full(Phase::Commit, ffi::SQLITE_IOERR_WRITE));
+        assert!(is_full(Phase::Commit, ffi::SQLITE_IOERR_WRITE));
         assert!(!is_full(Phase::Commit, ffi::SQLITE_READONLY));
     }
 
