@@ -205,10 +205,12 @@ impl Conversation {
         self.summary = summary;
     }
 
-    /// Marks where unread begins, when the person comes to this conversation.
+    /// Marks where unread begins, when the person comes to this conversation. Of one in which nothing
+    /// was ever read, everything is new, and that needs no mark.
     pub fn open(&mut self) {
-        self.unread_from = (self.summary.unread > 0 && self.summary.read < self.summary.head)
-            .then(|| self.summary.read.next());
+        let Summary { unread, read, head, .. } = self.summary;
+        let is_begun = read > Seq::ZERO && read < head;
+        self.unread_from = (unread > 0 && is_begun).then(|| read.next());
     }
 
     /// The person has seen this record; `Some` if that is news for the relay.

@@ -37,7 +37,8 @@ pub(super) struct Session {
     /// What the node has said that the model has not heard yet.
     heard: VecDeque<Event>,
     told_typing: Option<(ConversationId, Instant)>,
-    name_refused: bool,
+    /// The name that the relay refused last, until there is an account.
+    refused_name: Option<String>,
     /// Events were missed: everything on the screen has to be asked for again.
     is_behind: bool,
 }
@@ -57,7 +58,7 @@ impl Session {
             own: Own::default(),
             heard: VecDeque::new(),
             told_typing: None,
-            name_refused: false,
+            refused_name: None,
             is_behind: false,
         };
         session.heard.push_back(Event::Setup(Setup::Ready));
@@ -114,7 +115,11 @@ impl Session {
 
     /// Asks for another name, after the relay refused the first one.
     pub(super) fn register(&mut self, name: String) {
-        self.name_refused = false;
+        let refused = self.refused_name.get_or_insert_default();
+        if *refused == name {
+            // It may be refused again, and that is news.
+            refused.clear();
+        }
         self.performer.act(Call::Register { name });
     }
 
@@ -150,18 +155,8 @@ impl Session {
 
     fn on_status(&mut self, status: &Status) {
         self.own = Own::of(status);
-        if status.account.is_some() {
-            if std::mem::take(&mut self.name_refused) {
-                self.heard.push_back(Event::Setup(Setup::Ready));
-            }
-        } else if let NodeLink::Stopped { refusal: Some(refusal), .. } = &status.link
-            && is_about_name(refusal)
-            && !self.name_refused
-        {
-            self.name_refused = true;
-            let refused = Setup::NameRefused(status.wanted_name.clone(), refusal.to_string());
-            self.heard.push_back(Event::Setup(refused));
-        }
+        let setup = naming(&mut self.refused_name, status);
+        self.heard.extend(setup.map(Event::Setup));
     }
 
     async fn catch_up(&mut self) -> Result<(), CallError> {
@@ -202,6 +197,19 @@ impl Session {
 pub(super) fn wall_clock() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What a status means to somebody who may still have to find a name that the relay takes.
+fn naming(refused: &mut Option<String>, status: &Status) -> Option<Setup> {
+    if status.account.is_some() {
+        return refused.take().map(|_| Setup::Ready);
+    }
+    let NodeLink::Stopped { refusal: Some(refusal), .. } = &status.link else { return None };
+    if !is_about_name(refusal) || refused.as_ref() == Some(&status.wanted_name) {
+        return None;
+    }
+    *refused = Some(status.wanted_name.clone());
+    Some(Setup::NameRefused(status.wanted_name.clone(), refusal.to_string()))
 }
 
 const fn is_about_name(refusal: &Refusal) -> bool {
