@@ -50,11 +50,11 @@ impl Session {
     ///
     /// If the node ended already.
     pub(super) async fn begin(handle: Handle) -> Result<Self, CallError> {
-        let (performer, performed) = Performer::start(handle.caller());
+        let (performer, outcomes) = Performer::start(handle.caller());
         let mut session = Self {
             handle,
             performer,
-            performed,
+            performed: outcomes,
             own: Own::default(),
             heard: VecDeque::new(),
             told_typing: None,
@@ -88,7 +88,7 @@ impl Session {
             }
             tokio::select! {
                 Some(event) = self.performed.recv() => return Some(event),
-                event = self.handle.next_event() => self.on_node(event?, app),
+                event = self.handle.next_event() => self.on_node(&event?, app),
             }
         }
     }
@@ -109,7 +109,12 @@ impl Session {
             }
             Effect::Cancel(local) => performer.cancel(local),
             Effect::Ask(ask) => performer.ask(ask, now),
-            Effect::Setup(_) | Effect::Bell | Effect::Redraw | Effect::Suspend | Effect::Quit => {}
+            Effect::Setup(_)
+            | Effect::Bell
+            | Effect::Wheel(_)
+            | Effect::Redraw
+            | Effect::Suspend
+            | Effect::Quit => {}
         }
     }
 
@@ -129,8 +134,8 @@ impl Session {
         self.handle.close().await;
     }
 
-    fn on_node(&mut self, event: NodeEvent, app: &App) {
-        match &event {
+    fn on_node(&mut self, event: &NodeEvent, app: &App) {
+        match event {
             NodeEvent::Status(status) => self.on_status(status),
             NodeEvent::Appended { conversation, from, to } => {
                 // Of a conversation that nobody has looked at, there is nothing to add to.
@@ -150,7 +155,7 @@ impl Session {
             | NodeEvent::PresenceCount { .. }
             | NodeEvent::Notice { .. } => {}
         }
-        self.heard.extend(adapt::news(&event, &self.own, wall_clock()).map(Event::Data));
+        self.heard.extend(adapt::news(event, &self.own, wall_clock()).map(Event::Data));
     }
 
     fn on_status(&mut self, status: &Status) {
@@ -214,4 +219,49 @@ fn naming(refused: &mut Option<String>, status: &Status) -> Option<Setup> {
 
 const fn is_about_name(refusal: &Refusal) -> bool {
     matches!(refusal.code, RefusalCode::NAME_TAKEN | RefusalCode::NAME_NOT_ALLOWED)
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{
+        ids::{AccountId, DeviceId, RelayKey},
+        message::{ext::Ext, room::AccountInfo},
+    };
+
+    use super::*;
+
+    fn status(wanted: &str, link: NodeLink) -> Status {
+        Status {
+            account: None,
+            wanted_name: wanted.to_owned(),
+            device: DeviceId([1; 16]),
+            relay_name: String::new(),
+            relay_key: RelayKey([2; 32]),
+            addresses: Vec::new(),
+            link,
+        }
+    }
+
+    fn taken(wanted: &str) -> Status {
+        let refusal = Some(Refusal::last(RefusalCode::NAME_TAKEN, wanted));
+        status(wanted, NodeLink::Stopped { why: String::new(), refusal })
+    }
+
+    fn registered(name: &str) -> Status {
+        let account =
+            AccountInfo { account: AccountId([3; 16]), name: name.to_owned(), ext: Ext::default() };
+        Status { account: Some(account), ..status(name, NodeLink::Syncing) }
+    }
+
+    #[test]
+    fn every_refused_name_is_told_once_and_the_accepted_one_ends_it() {
+        let mut refused = None;
+        let is_refusal = |setup| matches!(setup, Some(Setup::NameRefused(..)));
+        assert!(is_refusal(naming(&mut refused, &taken("ada"))));
+        assert!(!is_refusal(naming(&mut refused, &taken("ada"))), "told already");
+        assert!(!is_refusal(naming(&mut refused, &status("bea", NodeLink::Connecting))));
+        assert!(is_refusal(naming(&mut refused, &taken("bea"))));
+        assert_eq!(naming(&mut refused, &registered("carl")), Some(Setup::Ready));
+        assert_eq!(naming(&mut refused, &registered("carl")), None, "nobody waits for it");
+    }
 }
