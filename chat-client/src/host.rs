@@ -6,6 +6,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use chat_server::{
@@ -14,12 +15,15 @@ use chat_server::{
     server::{Controller, ServeError, StartError},
 };
 use protocol::invitation::Invitation;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use crate::app::effect::Reach;
 
 /// Where clients look for a relay first.
 const PORT: u16 = 4545;
+/// How long the others may take to hear that the relay goes: the person who hosts it has left, and
+/// waits for the shell.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 /// Remembers in the data directory from where the relay can be reached.
 const REACH_FILE: &str = "reach";
 const MACHINE: &str = "machine";
@@ -106,10 +110,17 @@ impl Hosted {
         &self.invitation
     }
 
-    /// Stops it, and waits until everything is on the disk.
+    /// Tells everybody that it goes, stops it, and waits until everything is on the disk.
     pub async fn stop(self) {
-        self.controller.stop();
-        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        let Self { controller, thread, .. } = self;
+        controller.drain();
+        let mut joining = tokio::task::spawn_blocking(move || thread.join());
+        let joined = if let Ok(joined) = timeout(FAREWELL_TIME_MAX, &mut joining).await {
+            joined
+        } else {
+            controller.stop();
+            joining.await
+        };
         if let Ok(Ok(Err(error))) = joined {
             tracing::warn!(%error, "the hosted relay ended badly");
         }

@@ -1,9 +1,10 @@
 //! The terminal while the full-screen client has it: taken with one call, given back on every way
 //! out: return, error, panic, signal, suspension.
 
-use std::{io, panic, sync::Once};
+use std::{fmt, io, panic, sync::Once};
 
 use crossterm::{
+    Command,
     cursor::Show,
     event::{
         DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
@@ -20,9 +21,12 @@ use ratatui::{Frame, Terminal, backend::CrosstermBackend};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
+use crate::{app::Wheel, report::Failure};
+
 /// The screen, as long as this lives. Dropping it gives the terminal back.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
+    wheel: Wheel,
 }
 
 impl Screen {
@@ -38,7 +42,9 @@ impl Screen {
         give_back_on_panic();
         enter()?;
         // From here on `Drop` gives back, also if what follows fails.
-        let mut screen = Self { terminal: Terminal::new(CrosstermBackend::new(io::stdout()))? };
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let mut screen = Self { terminal, wheel: Wheel::Scrolls };
+        screen.set_wheel(Wheel::Scrolls)?;
         screen.terminal.clear()?;
         Ok(screen)
     }
@@ -72,6 +78,16 @@ impl Screen {
         execute!(io::stdout(), crossterm::style::Print('\u{7}'))
     }
 
+    /// Takes the wheel, or leaves the whole mouse to the terminal.
+    ///
+    /// # Errors
+    ///
+    /// If the terminal has gone.
+    pub fn set_wheel(&mut self, wheel: Wheel) -> io::Result<()> {
+        self.wheel = wheel;
+        execute!(io::stdout(), Mouse(wheel))
+    }
+
     /// Gives the terminal back and stops as a job of the shell; goes on when the shell says so.
     ///
     /// # Errors
@@ -81,6 +97,7 @@ impl Screen {
         leave()?;
         kill_process(getpid(), Signal::TSTP)?;
         enter()?;
+        self.set_wheel(self.wheel)?;
         self.terminal.clear()
     }
 }
@@ -118,16 +135,16 @@ impl EndSignals {
         })
     }
 
-    /// Waits for one of them.
+    /// Waits for one of them, and says how the client ends by it.
     ///
     /// # Cancel safety
     ///
     /// None is lost.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Failure {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Failure::Terminated,
+            _ = self.hang_up.recv() => Failure::Terminated,
+            _ = self.interrupt.recv() => Failure::Interrupted,
         }
     }
 }
@@ -148,12 +165,27 @@ fn leave() -> io::Result<()> {
     let told = execute!(
         io::stdout(),
         PopKeyboardEnhancementFlags,
+        Mouse(Wheel::IsTerminals),
         DisableFocusChange,
         DisableBracketedPaste,
         LeaveAlternateScreen,
         Show,
     );
     disable_raw_mode().and(told)
+}
+
+/// Asks the terminal for buttons and wheel in the extended encoding (DEC modes 1000 and 1006), and
+/// not for movements: nothing here follows the pointer. Without it, terminals turn the wheel into
+/// arrow keys on the alternate screen, and those mean something else here.
+struct Mouse(Wheel);
+
+impl Command for Mouse {
+    fn write_ansi(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        f.write_str(match self.0 {
+            Wheel::Scrolls => "\x1b[?1000h\x1b[?1006h",
+            Wheel::IsTerminals => "\x1b[?1006l\x1b[?1000l",
+        })
+    }
 }
 
 /// A panic message on the alternate screen would vanish with it.

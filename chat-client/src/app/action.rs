@@ -21,6 +21,8 @@ pub enum Action {
     Interrupt,
     /// Delete forward; with nothing written, as [`Self::Interrupt`].
     DeleteOrLeave,
+    /// Give the mouse to the terminal, or take it back.
+    Wheel,
     /// Paint everything anew.
     Redraw,
     /// Stop as a job of the shell.

@@ -164,10 +164,13 @@ pub(super) fn pending(view: &OutboxView, own: &Own, now: WallTime) -> Pending {
             PendingState::Slowed(until, refusal.to_string())
         }
         Delivery::Sent { seq, .. } => PendingState::Sent(*seq),
-        Delivery::Held { now, .. } => PendingState::Held(format!(
-            "the name {} is another account now; /cancel, or accept it outside",
-            now.name
-        )),
+        Delivery::Held { now, .. } => PendingState::Held {
+            name: match &view.to {
+                Target::Person(name) => name.clone(),
+                Target::Id(_) | Target::Room(_) => now.name.clone(),
+            },
+            account: now.account,
+        },
         Delivery::Failed { refusal } => PendingState::Failed(refusal.to_string()),
     };
     Pending {

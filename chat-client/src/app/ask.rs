@@ -58,6 +58,10 @@ impl Asker<'_> {
                 self.ask(Admit { conversation, account, verdict: Verdict::Yes }).await?;
                 done("")
             }
+            Ask::AcceptName(name, account) => {
+                self.caller.call(Call::AcceptName { name, account }).await?;
+                done("")
+            }
             Ask::Topic(conversation, topic) => {
                 self.ask(SetTopic { conversation, topic }).await?;
                 done("")
@@ -269,5 +273,6 @@ fn describe_member(member: &MemberInfo) -> String {
 
 fn describe_room(room: &RoomSummary) -> String {
     let topic = if room.topic.is_empty() { "" } else { "  " };
-    format!("#{}  {} members{topic}{}", room.name, room.members, room.topic)
+    let members = if room.members == 1 { "member" } else { "members" };
+    format!("#{}  {} {members}{topic}{}", room.name, room.members, room.topic)
 }

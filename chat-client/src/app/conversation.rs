@@ -104,7 +104,7 @@ impl Pending {
     /// True while the relay has not decided.
     pub const fn is_waiting(&self) -> bool {
         match self.state {
-            PendingState::Queued | PendingState::Slowed(..) | PendingState::Held(_) => true,
+            PendingState::Queued | PendingState::Slowed(..) | PendingState::Held { .. } => true,
             PendingState::Sent(_) | PendingState::Failed(_) => false,
         }
     }
@@ -119,8 +119,13 @@ pub enum PendingState {
     Slowed(WallTime, String),
     /// Durable on the relay, in this place.
     Sent(Seq),
-    /// A person has to decide first, and why.
-    Held(String),
+    /// The name it goes to changed hands: a person has to decide first.
+    Held {
+        /// The name.
+        name: String,
+        /// Whom it means now.
+        account: AccountId,
+    },
     /// Definitely and finally refused, and why.
     Failed(String),
 }
@@ -205,10 +210,12 @@ impl Conversation {
         self.summary = summary;
     }
 
-    /// Marks where unread begins, when the person comes to this conversation.
+    /// Marks where unread begins, when the person comes to this conversation. Of one in which nothing
+    /// was ever read, everything is new, and that needs no mark.
     pub fn open(&mut self) {
-        self.unread_from = (self.summary.unread > 0 && self.summary.read < self.summary.head)
-            .then(|| self.summary.read.next());
+        let Summary { unread, read, head, .. } = self.summary;
+        let is_begun = read > Seq::ZERO && read < head;
+        self.unread_from = (unread > 0 && is_begun).then(|| read.next());
     }
 
     /// The person has seen this record; `Some` if that is news for the relay.
@@ -248,16 +255,20 @@ impl Conversation {
             let count = self.members.values().filter(|reached| up_to(reached) >= seq).count();
             u32::try_from(count).unwrap_or(u32::MAX)
         };
-        Delivery {
-            received: at_least(|reached| reached.0.max(reached.1)),
-            read: at_least(|reached| reached.1),
-            of: self.summary.members.saturating_sub(1),
-        }
+        let received = at_least(|reached| reached.0.max(reached.1));
+        let read = at_least(|reached| reached.1);
+        // The number of members is older news than who has it.
+        Delivery { received, read, of: self.summary.members.saturating_sub(1).max(received) }
     }
 
     /// Notes that somebody is writing.
     pub fn note_typing(&mut self, name: String, now: WallTime) {
         self.typing.insert(name, WallTime::from_millis(now.as_millis() + TYPING_MILLIS));
+    }
+
+    /// Somebody has said what they were writing.
+    pub fn end_typing(&mut self, name: &str) {
+        self.typing.remove(name);
     }
 
     /// Who is writing now.

@@ -20,7 +20,17 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
     match data {
         Data::Conversations(summaries) => {
             app.conversations.retain(|id, _| summaries.iter().any(|summary| summary.id == *id));
-            let effects = summaries.into_iter().flat_map(|s| on_summary(app, s)).collect();
+            // With nothing on the screen yet, the choice is made when all are known.
+            let is_first = app.current.is_none();
+            let mut effects = Vec::new();
+            for summary in summaries {
+                if is_first && app.wanted != Some(summary.id) {
+                    let known = app.conversations.entry(summary.id);
+                    known.or_insert_with(|| Conversation::new(summary.clone())).update(summary);
+                } else {
+                    effects.extend(on_summary(app, summary));
+                }
+            }
             leave_gone(app, effects)
         }
         Data::Conversation(summary) => on_summary(app, *summary),
@@ -123,6 +133,11 @@ fn on_page(app: &mut App, page: Page) -> Vec<Effect> {
     conversation.is_loading = false;
     let timeline = &mut conversation.timeline;
     match page.place {
+        // Read again while the person reads further up: the place stays, the rest comes later.
+        Place::Newest if conversation.scroll != Scroll::Live && timeline.newest().is_some() => {
+            let newest = page.entries.last().map(|entry| entry.seq);
+            timeline.reaches_newest &= newest <= timeline.newest();
+        }
         Place::Newest => timeline.restart(page.entries, page.is_oldest),
         Place::Before(_) if page.entries.is_empty() => timeline.reaches_oldest = page.is_oldest,
         Place::Before(_) => timeline.prepend(page.entries, page.is_oldest),
@@ -140,6 +155,9 @@ fn on_page(app: &mut App, page: Page) -> Vec<Effect> {
 
 fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Effect> {
     let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
+    for entry in entries.iter().filter(|entry| entry.is_speech()) {
+        conversation.end_typing(entry.sender.name());
+    }
     let timeline = &mut conversation.timeline;
     let newest = timeline.newest();
     let adjoins = |newest: Seq| entries.first().is_none_or(|first| first.seq <= newest.next());
@@ -180,7 +198,7 @@ fn drop_arrived(app: &mut App, id: ConversationId) {
                 let newest = timeline.entries().iter().rev().take(ARRIVED_SEARCH_MAX);
                 pending.id.is_some() && newest.into_iter().any(|entry| entry.id == pending.id)
             }
-            PendingState::Held(_) | PendingState::Failed(_) => false,
+            PendingState::Held { .. } | PendingState::Failed(_) => false,
         };
         pending.conversation != Some(id) || !is_stored(pending)
     });

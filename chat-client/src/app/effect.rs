@@ -1,11 +1,11 @@
 //! What the terminal client wants done: the loop in [`run`](super::run) does it.
 
 use protocol::{
-    ids::{ConversationId, Seq},
+    ids::{AccountId, ConversationId, Seq},
     message::{event::Set, record::Target},
 };
 
-use super::event::Place;
+use super::{Wheel, event::Place};
 
 /// Something to be done outside the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Effect {
     Setup(SetupStep),
     /// Ring the bell: somebody wants attention and the window is not in front.
     Bell,
+    /// Give the mouse to the terminal, or take it.
+    Wheel(Wheel),
     /// Paint everything anew.
     Redraw,
     /// Stop as a job of the shell until it continues us.
@@ -65,6 +67,8 @@ pub enum Ask {
     Message(String, String),
     /// Accept a stranger's direct conversation.
     Accept(ConversationId),
+    /// Believe that a name means this account from now on: it changed hands.
+    AcceptName(String, AccountId),
     /// Set the topic.
     Topic(ConversationId, String),
     /// Take another name.

@@ -36,6 +36,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&["S-Down"], Action::Select(Step::Newer), "select a newer message"),
     bind(&["Esc"], Action::Close, "close, deselect"),
     bind(&["F1"], Action::Help, "this help (also ? on an empty line)"),
+    bind(&["F2"], Action::Wheel, "mouse: scroll, or select text"),
     bind(&["C-c"], Action::Interrupt, "clear the line; again: leave"),
     bind(&["C-d"], Action::DeleteOrLeave, "delete forward; on an empty line: leave"),
     bind(&["C-z"], Action::Suspend, "suspend"),
@@ -168,6 +169,7 @@ fn named(name: &str) -> KeyEvent {
         "tab" => KeyCode::Tab,
         "lt" => KeyCode::Char('<'),
         "f1" => KeyCode::F(1),
+        "f2" => KeyCode::F(2),
         _ => KeyCode::Char(rest.chars().next().expect("a key")),
     };
     KeyEvent::new(code, modifiers)

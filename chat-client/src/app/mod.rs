@@ -77,6 +77,10 @@ pub struct App {
     rows: u16,
     outbox: BTreeMap<u64, Pending>,
     current: Option<ConversationId>,
+    /// Where something was written that no store has yet, and since when.
+    unsaved: Option<(ConversationId, WallTime)>,
+    /// Whether the terminal's wheel scrolls.
+    pub wheel: Wheel,
     /// Where to go as soon as it is known: what the person asked to join or open.
     wanted: Option<ConversationId>,
 }
@@ -88,6 +92,15 @@ pub enum Colour {
     None,
     /// The terminal's own sixteen, so that its palette decides on dark or light.
     Sixteen,
+}
+
+/// Who has the mouse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wheel {
+    /// The client: the wheel scrolls the timeline.
+    Scrolls,
+    /// The terminal: text can be selected without further keys.
+    IsTerminals,
 }
 
 /// What can lie over the conversation.
@@ -142,6 +155,8 @@ impl App {
             rows: update::ROWS_UNKNOWN,
             outbox: BTreeMap::new(),
             current: None,
+            unsaved: None,
+            wheel: Wheel::Scrolls,
             wanted: None,
         }
     }
@@ -201,6 +216,7 @@ impl App {
             |pending: &Pending| matches!(pending.state, conversation::PendingState::Slowed(..));
         self.first_run.is_none()
             && (self.link.state != LinkState::Live
+                || self.unsaved.is_some()
                 || self.outbox.values().any(counts_down)
                 || self.current().is_some_and(|c| c.typing(self.now).next().is_some()))
     }

@@ -1,10 +1,11 @@
 //! Does what the model wants of the node. What one person does happens in the order they did it:
 //! one task says, reads and saves, one task reads history; questions wait for nobody.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use protocol::{
-    ids::{ConversationId, Seq},
+    ids::{AccountId, ConversationId, Seq},
+    message::{event::Body, request::Members},
     time::WallTime,
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     node::{
         Caller,
-        call::{Answer, At, Call, End, Line, Target, Until},
+        call::{Answer, At, Call, End, Line, SaidView, Target, Until},
     },
     store::row::{Draft, LocalId},
 };
@@ -31,6 +32,10 @@ const ORDERS_MAX: usize = 256;
 /// Events of the performer that may wait for the loop.
 const EVENTS_MAX: usize = 256;
 
+/// Most questions about people that one page raises.
+const QUESTIONS_MAX: usize = 4;
+/// Most people remembered as asked about.
+const STRANGERS_MAX: usize = 1_000;
 /// How long leaving waits for what was ordered before.
 const FINISH_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -155,6 +160,7 @@ async fn act(caller: Caller, mut calls: mpsc::Receiver<Call>, events: mpsc::Send
 }
 
 async fn read(caller: Caller, mut reads: mpsc::Receiver<Read>, events: mpsc::Sender<Event>) {
+    let mut strangers = Strangers::default();
     while let Some(Read { conversation, what, own }) = reads.recv().await {
         let data = match what {
             Stretch::Page(place) => {
@@ -164,6 +170,7 @@ async fn read(caller: Caller, mut reads: mpsc::Receiver<Read>, events: mpsc::Sen
                     Place::After(seq) => At::After(seq),
                 };
                 let lines = page(&caller, conversation, at, PAGE_RECORDS).await;
+                strangers.ask(&caller, conversation, &lines);
                 let is_oldest = lines.first().is_none_or(|line| line.seq <= Seq::FIRST);
                 Data::Page(finish(&caller, conversation, place, lines, is_oldest, &own).await)
             }
@@ -172,6 +179,7 @@ async fn read(caller: Caller, mut reads: mpsc::Receiver<Read>, events: mpsc::Sen
                 // Of a long stretch the screen shows the end.
                 let at = if count > PAGE_RECORDS { At::Newest } else { At::After(from.minus(1)) };
                 let lines = page(&caller, conversation, at, count.min(PAGE_RECORDS)).await;
+                strangers.ask(&caller, conversation, &lines);
                 let entries = lines.iter().map(|line| adapt::entry(line, &own)).collect();
                 Data::Appended(conversation, entries)
             }
@@ -180,6 +188,51 @@ async fn read(caller: Caller, mut reads: mpsc::Receiver<Read>, events: mpsc::Sen
             return;
         }
     }
+}
+
+/// People whom notices name by account only: somebody joined who has said nothing yet. The relay is
+/// asked for the members' names once; what it answers comes as news of its own.
+#[derive(Default)]
+struct Strangers {
+    asked: BTreeSet<AccountId>,
+}
+
+impl Strangers {
+    fn ask(&mut self, caller: &Caller, conversation: ConversationId, lines: &[Line]) {
+        for account in self.unknown(lines) {
+            let (caller, after) = (caller.clone(), before(account));
+            // Ends with the answer, or with the node.
+            tokio::spawn(async move {
+                let request = Members { conversation, after }.into();
+                // Without an answer they stay somebody.
+                let _ = caller.call(Call::Ask { request }).await;
+            });
+        }
+    }
+
+    /// Whom nobody was asked about.
+    fn unknown(&mut self, lines: &[Line]) -> Vec<AccountId> {
+        if self.asked.len() > STRANGERS_MAX {
+            self.asked.clear();
+        }
+        let mut unknown = Vec::new();
+        for line in lines {
+            let SaidView::Body(Body::Notice(notice)) = &line.said else { continue };
+            for account in [notice.actor, notice.subject].into_iter().flatten() {
+                let is_known = line.named.iter().any(|info| info.account == account);
+                if !is_known && unknown.len() < QUESTIONS_MAX && self.asked.insert(account) {
+                    unknown.push(account);
+                }
+            }
+        }
+        unknown
+    }
+}
+
+/// The account right before this one: a list of members after it begins with this one.
+fn before(account: AccountId) -> Option<AccountId> {
+    let number = u128::from_be_bytes(account.0).checked_sub(1)?;
+    Some(AccountId(number.to_be_bytes()))
 }
 
 /// The page below a record: from the store, and if that ends there, from the relay.
@@ -231,5 +284,58 @@ async fn page(caller: &Caller, conversation: ConversationId, at: At, count: usiz
     match caller.call(Call::Page { conversation, at, count }).await {
         Ok(Answer::Page { lines }) => lines,
         Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::message::{
+        event::{Change, Notice},
+        ext::Ext,
+        record::Class,
+        room::AccountInfo,
+    };
+
+    use super::*;
+
+    fn joined(who: AccountId, named: Vec<AccountInfo>) -> Line {
+        let change = Change::Joined;
+        let notice = Notice {
+            actor: None,
+            subject: Some(who),
+            change,
+            reason: String::new(),
+            ext: Ext::default(),
+        };
+        Line {
+            seq: Seq(1),
+            time: WallTime::default(),
+            id: None,
+            sender: None,
+            class: Class::CONTENT,
+            target: None,
+            said: SaidView::Body(Body::Notice(notice)),
+            named,
+        }
+    }
+
+    #[test]
+    fn only_strangers_are_asked_about_and_only_once() {
+        let (known, stranger) = (AccountId([1; 16]), AccountId([2; 16]));
+        let info = AccountInfo { account: known, name: "ada".into(), ext: Ext::default() };
+        let lines = [joined(known, vec![info]), joined(stranger, Vec::new())];
+        let mut strangers = Strangers::default();
+        assert_eq!(strangers.unknown(&lines), [stranger]);
+        assert_eq!(strangers.unknown(&lines), []);
+    }
+
+    #[test]
+    fn a_list_after_the_account_before_begins_with_the_account() {
+        let mut bytes = [0; 16];
+        bytes[14] = 1;
+        let mut expected = [0; 16];
+        expected[15] = 255;
+        assert_eq!(before(AccountId(bytes)), Some(AccountId(expected)));
+        assert_eq!(before(AccountId([0; 16])), None, "nothing is before the first");
     }
 }

@@ -60,9 +60,10 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         session: None,
         hosted: None,
         flow: Flow::Go,
+        ended_by: None,
     };
     let outcome = client.run().await.map_err(failed);
-    let Client { screen, session, hosted, .. } = client;
+    let Client { screen, session, hosted, ended_by, .. } = client;
     // The terminal first: closing may take a moment, and the person has left.
     drop(screen);
     if let Some(session) = session {
@@ -71,7 +72,10 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     if let Some(hosted) = hosted {
         hosted.stop().await;
     }
-    outcome
+    match ended_by {
+        Some(signal) => Err(signal),
+        None => outcome,
+    }
 }
 
 struct Client {
@@ -84,6 +88,8 @@ struct Client {
     session: Option<Session>,
     hosted: Option<Hosted>,
     flow: Flow,
+    /// The signal that ended it, for the shell.
+    ended_by: Option<Failure>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +101,7 @@ enum Flow {
 /// What the loop waits for.
 enum Happening {
     Event(Event),
+    Signal(Failure),
     Step(Outcome),
     NodeEnded,
     TerminalGone(Option<io::Error>),
@@ -142,7 +149,7 @@ impl Client {
             let is_ticking = self.app.is_ticking();
             tokio::select! {
                 biased;
-                () = self.signals.next() => return Happening::Event(Event::End),
+                signal = self.signals.next() => return Happening::Signal(signal),
                 event = self.terminal.next() => match event {
                     Some(Ok(event)) => {
                         if let Some(event) = translate(event) {
@@ -166,6 +173,10 @@ impl Client {
     async fn take(&mut self, happening: Happening) -> io::Result<()> {
         match happening {
             Happening::Event(event) => self.update(event)?,
+            Happening::Signal(signal) => {
+                self.ended_by = Some(signal);
+                self.update(Event::End)?;
+            }
             Happening::Step(Outcome::Ask(setup)) => self.update(Event::Setup(setup))?,
             Happening::Step(Outcome::Open(handle, hosted)) => {
                 self.hosted = hosted.or(self.hosted.take());
@@ -199,6 +210,7 @@ impl Client {
             match effect {
                 Effect::Quit => self.flow = Flow::Leave,
                 Effect::Suspend => self.screen.suspend()?,
+                Effect::Wheel(wheel) => self.screen.set_wheel(wheel)?,
                 Effect::Redraw => self.screen.clear()?,
                 Effect::Bell => self.screen.ring()?,
                 Effect::Setup(step) => self.set_up(step),

@@ -37,7 +37,8 @@ pub(super) struct Session {
     /// What the node has said that the model has not heard yet.
     heard: VecDeque<Event>,
     told_typing: Option<(ConversationId, Instant)>,
-    name_refused: bool,
+    /// The name that the relay refused last, until there is an account.
+    refused_name: Option<String>,
     /// Events were missed: everything on the screen has to be asked for again.
     is_behind: bool,
 }
@@ -49,15 +50,15 @@ impl Session {
     ///
     /// If the node ended already.
     pub(super) async fn begin(handle: Handle) -> Result<Self, CallError> {
-        let (performer, performed) = Performer::start(handle.caller());
+        let (performer, outcomes) = Performer::start(handle.caller());
         let mut session = Self {
             handle,
             performer,
-            performed,
+            performed: outcomes,
             own: Own::default(),
             heard: VecDeque::new(),
             told_typing: None,
-            name_refused: false,
+            refused_name: None,
             is_behind: false,
         };
         session.heard.push_back(Event::Setup(Setup::Ready));
@@ -87,7 +88,7 @@ impl Session {
             }
             tokio::select! {
                 Some(event) = self.performed.recv() => return Some(event),
-                event = self.handle.next_event() => self.on_node(event?, app),
+                event = self.handle.next_event() => self.on_node(&event?, app),
             }
         }
     }
@@ -108,13 +109,22 @@ impl Session {
             }
             Effect::Cancel(local) => performer.cancel(local),
             Effect::Ask(ask) => performer.ask(ask, now),
-            Effect::Setup(_) | Effect::Bell | Effect::Redraw | Effect::Suspend | Effect::Quit => {}
+            Effect::Setup(_)
+            | Effect::Bell
+            | Effect::Wheel(_)
+            | Effect::Redraw
+            | Effect::Suspend
+            | Effect::Quit => {}
         }
     }
 
     /// Asks for another name, after the relay refused the first one.
     pub(super) fn register(&mut self, name: String) {
-        self.name_refused = false;
+        let refused = self.refused_name.get_or_insert_default();
+        if *refused == name {
+            // It may be refused again, and that is news.
+            refused.clear();
+        }
         self.performer.act(Call::Register { name });
     }
 
@@ -124,8 +134,8 @@ impl Session {
         self.handle.close().await;
     }
 
-    fn on_node(&mut self, event: NodeEvent, app: &App) {
-        match &event {
+    fn on_node(&mut self, event: &NodeEvent, app: &App) {
+        match event {
             NodeEvent::Status(status) => self.on_status(status),
             NodeEvent::Appended { conversation, from, to } => {
                 // Of a conversation that nobody has looked at, there is nothing to add to.
@@ -145,23 +155,13 @@ impl Session {
             | NodeEvent::PresenceCount { .. }
             | NodeEvent::Notice { .. } => {}
         }
-        self.heard.extend(adapt::news(&event, &self.own, wall_clock()).map(Event::Data));
+        self.heard.extend(adapt::news(event, &self.own, wall_clock()).map(Event::Data));
     }
 
     fn on_status(&mut self, status: &Status) {
         self.own = Own::of(status);
-        if status.account.is_some() {
-            if std::mem::take(&mut self.name_refused) {
-                self.heard.push_back(Event::Setup(Setup::Ready));
-            }
-        } else if let NodeLink::Stopped { refusal: Some(refusal), .. } = &status.link
-            && is_about_name(refusal)
-            && !self.name_refused
-        {
-            self.name_refused = true;
-            let refused = Setup::NameRefused(status.wanted_name.clone(), refusal.to_string());
-            self.heard.push_back(Event::Setup(refused));
-        }
+        let setup = naming(&mut self.refused_name, status);
+        self.heard.extend(setup.map(Event::Setup));
     }
 
     async fn catch_up(&mut self) -> Result<(), CallError> {
@@ -204,6 +204,64 @@ pub(super) fn wall_clock() -> WallTime {
     WallTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// What a status means to somebody who may still have to find a name that the relay takes.
+fn naming(refused: &mut Option<String>, status: &Status) -> Option<Setup> {
+    if status.account.is_some() {
+        return refused.take().map(|_| Setup::Ready);
+    }
+    let NodeLink::Stopped { refusal: Some(refusal), .. } = &status.link else { return None };
+    if !is_about_name(refusal) || refused.as_ref() == Some(&status.wanted_name) {
+        return None;
+    }
+    *refused = Some(status.wanted_name.clone());
+    Some(Setup::NameRefused(status.wanted_name.clone(), refusal.to_string()))
+}
+
 const fn is_about_name(refusal: &Refusal) -> bool {
     matches!(refusal.code, RefusalCode::NAME_TAKEN | RefusalCode::NAME_NOT_ALLOWED)
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{
+        ids::{AccountId, DeviceId, RelayKey},
+        message::{ext::Ext, room::AccountInfo},
+    };
+
+    use super::*;
+
+    fn status(wanted: &str, link: NodeLink) -> Status {
+        Status {
+            account: None,
+            wanted_name: wanted.to_owned(),
+            device: DeviceId([1; 16]),
+            relay_name: String::new(),
+            relay_key: RelayKey([2; 32]),
+            addresses: Vec::new(),
+            link,
+        }
+    }
+
+    fn taken(wanted: &str) -> Status {
+        let refusal = Some(Refusal::last(RefusalCode::NAME_TAKEN, wanted));
+        status(wanted, NodeLink::Stopped { why: String::new(), refusal })
+    }
+
+    fn registered(name: &str) -> Status {
+        let account =
+            AccountInfo { account: AccountId([3; 16]), name: name.to_owned(), ext: Ext::default() };
+        Status { account: Some(account), ..status(name, NodeLink::Syncing) }
+    }
+
+    #[test]
+    fn every_refused_name_is_told_once_and_the_accepted_one_ends_it() {
+        let mut refused = None;
+        let is_refusal = |setup| matches!(setup, Some(Setup::NameRefused(..)));
+        assert!(is_refusal(naming(&mut refused, &taken("ada"))));
+        assert!(!is_refusal(naming(&mut refused, &taken("ada"))), "told already");
+        assert!(!is_refusal(naming(&mut refused, &status("bea", NodeLink::Connecting))));
+        assert!(is_refusal(naming(&mut refused, &taken("bea"))));
+        assert_eq!(naming(&mut refused, &registered("carl")), Some(Setup::Ready));
+        assert_eq!(naming(&mut refused, &registered("carl")), None, "nobody waits for it");
+    }
 }

@@ -42,7 +42,8 @@ pub(super) async fn begin(config: Config) -> Outcome {
 pub(super) async fn perform(mut config: Config, step: SetupStep, name: String) -> Outcome {
     choose_name(&mut config, name);
     match step {
-        SetupStep::Find => open(&config, None).await,
+        // With a node there is a session, which registers.
+        SetupStep::Find | SetupStep::Register { .. } => open(&config, None).await,
         SetupStep::Trust { address, fingerprint, name } => {
             config.relay = Some(address);
             choose_name(&mut config, name);
@@ -56,8 +57,6 @@ pub(super) async fn perform(mut config: Config, step: SetupStep, name: String) -
             choose_name(&mut config, name);
             host(config, reach).await
         }
-        // With a node there is a session, which does this.
-        SetupStep::Register { .. } => open(&config, None).await,
     }
 }
 

@@ -106,7 +106,7 @@ pub const COMMANDS: &[Command] = &[
     command(&["unmute"], "NAME", Verb::Unmute, "give it back"),
     command(&["op"], "NAME", Verb::Op, "make somebody a moderator"),
     command(&["deop"], "NAME", Verb::Deop, "make somebody a plain member"),
-    command(&["accept"], "", Verb::Accept, "accept a stranger's conversation"),
+    command(&["accept"], "[NAME]", Verb::Accept, "accept a stranger, or a name's new owner"),
     command(&["block", "ignore"], "NAME", Verb::Block, "take no direct messages from somebody"),
     command(&["unblock", "unignore"], "NAME", Verb::Unblock, "take them again"),
     command(&["nick"], "NAME", Verb::Nick, "take another name"),

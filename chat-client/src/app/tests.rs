@@ -1,9 +1,10 @@
 //! Events in, effects and model out; no screen.
 
+use crossterm::event::{KeyModifiers, MouseEvent, MouseEventKind};
 use protocol::ids::Seq;
 
 use super::{
-    App, Mood, Overlay,
+    App, Mood, Overlay, Wheel,
     conversation::{Pending, PendingState, Reached, Standing, Summary},
     effect::{Ask, Effect, Saying},
     event::{Answer, Data, Drawn, Event, Focus, Page, Place},
@@ -304,4 +305,116 @@ fn help_opens_by_question_mark_only_on_an_empty_line() {
     assert_eq!(app.overlay, Some(Overlay::Help(0)));
     press(&mut app, "<esc>");
     assert_eq!(app.overlay, None);
+}
+
+#[test]
+fn what_is_being_written_is_saved_while_it_is_written() {
+    let mut app = lobby();
+    let draft = |text: &str| Effect::SaveDraft(id(1), text.into());
+    press(&mut app, "half a");
+    assert!(app.is_ticking(), "something is to be saved soon");
+    assert_eq!(update(&mut app, Event::Clock(at(3_600))), [], "not at every key");
+    press(&mut app, " thought");
+    assert_eq!(update(&mut app, Event::Clock(at(3_601))), [draft("half a thought")]);
+    assert!(!app.is_ticking());
+    assert_eq!(update(&mut app, Event::Clock(at(3_700))), [], "once is enough");
+    update(&mut app, Event::Paste(" and more".into()));
+    assert_eq!(update(&mut app, Event::Clock(at(3_800))), [draft("half a thought and more")]);
+    press(&mut app, "<enter>");
+    assert_eq!(update(&mut app, Event::Clock(at(3_900))), [], "it was sent");
+}
+
+#[test]
+fn edit_without_words_keeps_the_old_ones_as_a_draft() {
+    let mut app = lobby();
+    let effects = press(&mut app, "/edit<enter>");
+    assert!(effects.contains(&Effect::SaveDraft(id(1), "/edit hi".into())), "{effects:?}");
+}
+
+#[test]
+fn going_on_takes_the_question_about_leaving_back() {
+    let mut app = lobby();
+    press(&mut app, "<C-c>");
+    assert!(toast(&app).contains("leave"));
+    press(&mut app, "x");
+    assert_eq!(toast(&app), "");
+}
+
+fn turn(kind: MouseEventKind) -> Event {
+    Event::Mouse(MouseEvent { kind, column: 0, row: 0, modifiers: KeyModifiers::NONE })
+}
+
+#[test]
+fn the_wheel_scrolls_what_lies_on_top() {
+    let mut app = lobby();
+    update(&mut app, turn(MouseEventKind::ScrollUp));
+    assert_eq!(app.current().map(|c| c.scroll_wish), Some(-3));
+    press(&mut app, "<F1>");
+    update(&mut app, turn(MouseEventKind::ScrollDown));
+    assert_eq!(app.overlay, Some(Overlay::Help(3)));
+    update(&mut app, turn(MouseEventKind::ScrollUp));
+    update(&mut app, turn(MouseEventKind::ScrollUp));
+    assert_eq!(app.overlay, Some(Overlay::Help(0)));
+}
+
+#[test]
+fn the_mouse_can_be_given_to_the_terminal_and_taken_back() {
+    let mut app = lobby();
+    assert_eq!(press(&mut app, "<F2>"), [Effect::Wheel(Wheel::IsTerminals)]);
+    assert_eq!(press(&mut app, "<F2>"), [Effect::Wheel(Wheel::Scrolls)]);
+}
+
+#[test]
+fn a_message_whose_name_changed_hands_is_released_or_taken_back() {
+    let mut app = lobby();
+    let account = protocol::ids::AccountId([5; 16]);
+    let state = PendingState::Held { name: "bea".into(), account };
+    let held = Pending { conversation: None, ..pending(3, state) };
+    update(&mut app, Event::Data(Data::Pending(held)));
+    let accepted = Effect::Ask(Ask::AcceptName("bea".into(), account));
+    assert!(press(&mut app, "/accept<enter>").contains(&accepted));
+    assert!(press(&mut app, "/accept @bea<enter>").contains(&accepted));
+    assert_eq!(said(&press(&mut app, "/accept carl<enter>")), Vec::<&Effect>::new());
+    press(&mut app, "<C-c>");
+    assert!(press(&mut app, "/cancel<enter>").contains(&Effect::Cancel(3)));
+}
+
+#[test]
+fn the_stranger_on_the_screen_is_accepted_before_a_name() {
+    let mut app = app(vec![Summary { standing: Standing::Invited, ..direct(3, "eve") }]);
+    assert!(press(&mut app, "/accept<enter>").contains(&Effect::Ask(Ask::Accept(id(3)))));
+}
+
+#[test]
+fn whoever_has_said_it_is_not_writing_any_more() {
+    let mut app = lobby();
+    update(&mut app, Event::Data(Data::Typing(id(1), "bea".into())));
+    update(&mut app, Event::Data(Data::Appended(id(1), vec![text(3, "bea", "done")])));
+    assert_eq!(app.current().expect("a conversation").typing(app.now).count(), 0);
+}
+
+#[test]
+fn as_many_have_a_message_as_are_counted() {
+    let mut app = app(vec![Summary { members: 1, ..room(1, "lobby") }]);
+    let account = protocol::ids::AccountId([7; 16]);
+    let reached = Reached::Members(vec![(account, Seq(2), Seq(0))]);
+    update(&mut app, Event::Data(Data::Progress(id(1), reached)));
+    let delivery = app.current().expect("a conversation").delivery(Seq(2));
+    assert_eq!((delivery.received, delivery.of), (1, 1), "the number of members is old news");
+}
+
+#[test]
+fn the_first_screen_is_the_first_of_the_list() {
+    let mut last_by_name = room(1, "zoo");
+    last_by_name.id = id(1);
+    let app = app(vec![last_by_name, room(2, "lobby")]);
+    assert_eq!(app.current().map(|c| c.summary.id), Some(id(2)));
+}
+
+#[test]
+fn only_what_came_after_something_read_is_marked_new() {
+    let unread = Summary { unread: 2, head: Seq(2), ..room(1, "lobby") };
+    assert_eq!(app(vec![unread.clone()]).current().and_then(|c| c.unread_from), None);
+    let partly = Summary { read: Seq(1), unread: 1, ..unread };
+    assert_eq!(app(vec![partly]).current().and_then(|c| c.unread_from), Some(Seq(2)));
 }

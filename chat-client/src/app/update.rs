@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, MouseEvent, MouseEventKind};
 use protocol::ids::{ConversationId, Seq};
 
 use super::{
-    App, Overlay,
+    App, Overlay, Wheel,
     action::{Action, Edit, Go, Motion, Step},
     composer::Composer,
     data,
@@ -18,8 +18,10 @@ use super::{
     verb,
 };
 
+/// How long the store may lack what is being written.
+const SAVE_MILLIS: u64 = 1_000;
 /// Rows that one turn of the mouse wheel moves.
-const WHEEL_ROWS: i32 = 3;
+const WHEEL_ROWS: i16 = 3;
 /// Rows of the last screen that stay visible when scrolling by screens, so that reading goes on.
 const OVERLAP_ROWS: u16 = 2;
 /// Rows of one screen before the first draw has told.
@@ -30,7 +32,7 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
     match event {
         Event::Clock(now) => {
             app.now = app.now.max(now);
-            Vec::new()
+            save_late(app)
         }
         Event::Focus(focus) => {
             app.focus = focus;
@@ -51,12 +53,33 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
     }
 }
 
+/// Notes that what is being written on the screen has changed.
+fn note_written(app: &mut App) {
+    if let Some(id) = app.current
+        && app.unsaved.is_none_or(|(unsaved, _)| unsaved != id)
+    {
+        app.unsaved = Some((id, app.now));
+    }
+}
+
+/// Saves what was written a while ago: a client that is killed forgets only the last words.
+fn save_late(app: &mut App) -> Vec<Effect> {
+    let Some((id, since)) = app.unsaved else { return Vec::new() };
+    if app.now.as_millis() < since.as_millis() + SAVE_MILLIS {
+        return Vec::new();
+    }
+    app.unsaved = None;
+    let draft = app.conversation(id).map(|c| Effect::SaveDraft(id, c.composer.text()));
+    draft.into_iter().collect()
+}
+
 /// Makes a conversation the one on the screen.
 pub(super) fn show(app: &mut App, id: ConversationId) -> Vec<Effect> {
     let mut effects = Vec::new();
     if app.current == Some(id) {
         return effects;
     }
+    app.unsaved = None;
     if let Some(left) = app.current() {
         effects.push(Effect::SaveDraft(left.summary.id, left.composer.text()));
     }
@@ -81,8 +104,10 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         return first_run.on_key(key);
     }
     let action = keymap::lookup(key);
-    if action != Some(Action::Interrupt) && action != Some(Action::DeleteOrLeave) {
+    let is_leaving_key = matches!(action, Some(Action::Interrupt | Action::DeleteOrLeave));
+    if app.is_leaving && !is_leaving_key {
         app.is_leaving = false;
+        app.toast = None;
     }
     if app.overlay.is_some() && on_overlay_key(app, key, action) {
         return Vec::new();
@@ -125,7 +150,9 @@ fn on_written(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         return on_action(app, Action::Help);
     }
     conversation.composer.write(character);
-    typing(conversation.summary.id, &conversation.composer)
+    let effects = typing(conversation.summary.id, &conversation.composer);
+    note_written(app);
+    effects
 }
 
 /// Commands are nobody's business until they are sent.
@@ -144,6 +171,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             if let Some(conversation) = app.current_mut() {
                 conversation.composer.edit(edit);
             }
+            note_written(app);
             Vec::new()
         }
         Action::Scroll(motion) => scroll(app, motion),
@@ -164,10 +192,20 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::DeleteOrLeave => match app.current_mut() {
             Some(conversation) if !conversation.composer.is_empty() => {
                 conversation.composer.edit(Edit::DeleteForward);
+                note_written(app);
                 Vec::new()
             }
             Some(_) | None => interrupt(app),
         },
+        Action::Wheel => {
+            let (wheel, what) = match app.wheel {
+                Wheel::Scrolls => (Wheel::IsTerminals, "the mouse selects text; F2: it scrolls"),
+                Wheel::IsTerminals => (Wheel::Scrolls, "the wheel scrolls; F2: select text"),
+            };
+            app.wheel = wheel;
+            app.say(what);
+            vec![Effect::Wheel(wheel)]
+        }
         Action::Redraw => vec![Effect::Redraw],
         Action::Suspend => vec![Effect::Suspend],
     }
@@ -180,7 +218,9 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
     match app.current_mut() {
         Some(conversation) if !conversation.composer.is_empty() => {
             conversation.composer.replace("");
-            vec![Effect::SaveDraft(conversation.summary.id, String::new())]
+            let id = conversation.summary.id;
+            app.unsaved = None;
+            vec![Effect::SaveDraft(id, String::new())]
         }
         Some(_) | None => {
             app.is_leaving = true;
@@ -240,7 +280,10 @@ fn submit(app: &mut App) -> Vec<Effect> {
             return Vec::new();
         }
     };
-    std::iter::once(Effect::SaveDraft(id, String::new())).chain(effects).collect()
+    // A command may have left something to be gone on with, as `/edit` does.
+    let left = app.conversation(id).map(|c| c.composer.text()).unwrap_or_default();
+    app.unsaved = None;
+    std::iter::once(Effect::SaveDraft(id, left)).chain(effects).collect()
 }
 
 fn scroll(app: &mut App, motion: Motion) -> Vec<Effect> {
@@ -301,11 +344,15 @@ fn select(app: &mut App, step: Step) -> Vec<Effect> {
 }
 
 fn on_mouse(app: &mut App, mouse: MouseEvent) -> Vec<Effect> {
-    let Some(conversation) = app.current_mut() else { return Vec::new() };
-    match mouse.kind {
-        MouseEventKind::ScrollUp => conversation.scroll_wish -= WHEEL_ROWS,
-        MouseEventKind::ScrollDown => conversation.scroll_wish += WHEEL_ROWS,
-        _ => {}
+    let rows = match mouse.kind {
+        MouseEventKind::ScrollUp => -WHEEL_ROWS,
+        MouseEventKind::ScrollDown => WHEEL_ROWS,
+        _ => return Vec::new(),
+    };
+    if let Some(Overlay::Help(from) | Overlay::List { from, .. }) = &mut app.overlay {
+        *from = from.saturating_add_signed(rows);
+    } else if let Some(conversation) = app.current_mut() {
+        conversation.scroll_wish += i32::from(rows);
     }
     Vec::new()
 }
@@ -319,7 +366,9 @@ fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
     let Some(conversation) = app.current_mut() else { return Vec::new() };
     if let Err(error) = conversation.composer.paste(text) {
         app.complain(format!("not pasted: {error}"));
+        return Vec::new();
     }
+    note_written(app);
     Vec::new()
 }
 

@@ -9,7 +9,7 @@ use protocol::{
 use super::{
     App, Overlay,
     composer::Composer,
-    conversation::{PendingState, Sort},
+    conversation::{PendingState, Sort, Standing},
     effect::{Ask, Effect, Saying},
     slash::{self, Verb},
     timeline::{Entry, Said, Timeline},
@@ -67,7 +67,7 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         Verb::Nick => ask(Ask::Rename(name()?)),
         Verb::Block => ask(Ask::Block(name()?)),
         Verb::Unblock => ask(Ask::Unblock(name()?)),
-        Verb::Accept => ask(Ask::Accept(here)),
+        Verb::Accept => ask(accept(app, here, first.trim_start_matches('@'))?),
         Verb::Reply => {
             let (target, _) = chosen(app, Timeline::last_of_others, "no message to answer")?;
             say(Saying::Text(sized(arguments)?, Some(target)))
@@ -95,8 +95,12 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
             say(Saying::React(target, first.to_owned(), set))
         }
         Verb::Cancel => {
-            let newest =
-                app.pending(here).rev().find(|p| !matches!(p.state, PendingState::Sent(_)));
+            // What waits for a name is in no conversation yet.
+            let unplaced = app.outbox.values().filter(|pending| pending.conversation.is_none());
+            let newest = unplaced
+                .chain(app.pending(here))
+                .rev()
+                .find(|p| !matches!(p.state, PendingState::Sent(_)));
             let local = newest.ok_or("nothing waits or failed here")?.local;
             Ok(vec![Effect::Cancel(local)])
         }
@@ -107,6 +111,28 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         Verb::Reconnect => ask(Ask::Reconnect),
         Verb::Help => help(app, first),
         Verb::Quit => Ok(update::leave(app)),
+    }
+}
+
+/// What there is to accept: the name that a message waits for, or the stranger on the screen.
+fn accept(app: &App, here: ConversationId, name: &str) -> Result<Ask, String> {
+    let held = app.outbox.values().find_map(|pending| match &pending.state {
+        PendingState::Held { name: held, account } if name.is_empty() || held == name => {
+            Some(Ask::AcceptName(held.clone(), *account))
+        }
+        PendingState::Held { .. }
+        | PendingState::Queued
+        | PendingState::Slowed(..)
+        | PendingState::Sent(_)
+        | PendingState::Failed(_) => None,
+    });
+    let asks = app.current().is_some_and(|c| {
+        c.summary.standing == Standing::Invited && (name.is_empty() || c.summary.name == name)
+    });
+    match held {
+        _ if asks => Ok(Ask::Accept(here)),
+        Some(held) => Ok(held),
+        None => Err("nobody here waits to be accepted".to_owned()),
     }
 }
 

@@ -263,9 +263,8 @@ impl Engine {
                 self.learn_conversation(info.clone());
             }
             Reply::Members(members) => {
-                for member in members {
-                    self.learn_person(&member.account);
-                }
+                let people: Vec<_> = members.iter().map(|member| member.account.clone()).collect();
+                self.on_people(&people);
             }
             Reply::Leave(())
             | Reply::ListRooms(_)

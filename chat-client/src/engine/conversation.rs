@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use protocol::{
     ids::{AccountId, ConversationId, Digest, Seq},
     message::{
+        event::Change as RoomChange,
         record::{ChainPrefix, chain_prefix, chain_start},
         room::{ConversationInfo, Kind, Standing},
         session::{MemberProgress, ProgressCount},
@@ -19,6 +20,8 @@ use crate::store::row::{Interval, StoredConversation};
 #[derive(Debug)]
 pub struct Conversation {
     pub(super) info: ConversationInfo,
+    /// The newest record that the relay's description covers.
+    pub(super) described: Seq,
     pub(super) intervals: Intervals,
     pub(super) read: Seq,
     pub(super) draft: String,
@@ -105,6 +108,7 @@ impl Conversation {
     pub(super) fn load(stored: StoredConversation) -> Self {
         let mut conversation = Self {
             read: stored.read.max(stored.info.read),
+            described: stored.info.head,
             info: stored.info,
             intervals: Intervals::from_stored(stored.intervals),
             draft: stored.draft,
@@ -194,6 +198,31 @@ impl Conversation {
             .map_or((Seq::ZERO, chain_start(self.info.id)), |newest| (newest.high, newest.chain))
     }
 
+    /// The relay describes a conversation once; what it writes into the log later changes what it
+    /// described. True if this did. Whether somebody banned was a member is not said: the next
+    /// description tells.
+    pub(super) fn follow_notice(&mut self, seq: Seq, change: &RoomChange) -> bool {
+        if seq <= self.described {
+            return false;
+        }
+        match change {
+            RoomChange::Joined => self.info.members = self.info.members.saturating_add(1),
+            RoomChange::Left | RoomChange::Kicked => {
+                self.info.members = self.info.members.saturating_sub(1);
+            }
+            RoomChange::Topic(topic) => self.info.topic.clone_from(topic),
+            RoomChange::Access(access) => self.info.access = *access,
+            RoomChange::Created
+            | RoomChange::Banned(_)
+            | RoomChange::Unbanned
+            | RoomChange::Muted(_)
+            | RoomChange::Unmuted
+            | RoomChange::Role(_)
+            | RoomChange::Invited => return false,
+        }
+        true
+    }
+
     /// Takes everything stored for durable: after loading, and after a fork.
     pub(super) fn see_newest(&mut self) {
         let newest = self.intervals.newest();
@@ -208,5 +237,48 @@ impl Conversation {
         self.listed = Listed::No;
         self.mark.told = (Seq::ZERO, Seq::ZERO);
         self.pull.take().map_or_else(Vec::new, |pull| pull.commands)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::message::{
+        ext::Ext,
+        room::{Access, Role},
+    };
+
+    use super::*;
+
+    fn room(members: u32, head: u64) -> Conversation {
+        Conversation::new(ConversationInfo {
+            id: ConversationId([1; 16]),
+            kind: Kind::OPEN_ROOM,
+            name: "lobby".into(),
+            topic: String::new(),
+            access: Access::ANYONE,
+            standing: Standing::JOINED,
+            role: Role::MEMBER,
+            muted_until: protocol::time::WallTime::default(),
+            peer: None,
+            first: Seq::FIRST,
+            head: Seq(head),
+            read: Seq::ZERO,
+            members,
+            genesis: Vec::<u8>::new().into(),
+            ext: Ext::default(),
+        })
+    }
+
+    #[test]
+    fn notices_after_the_description_change_it_and_older_ones_do_not() {
+        let mut room = room(2, 5);
+        assert!(!room.follow_notice(Seq(5), &RoomChange::Joined), "it is counted already");
+        assert!(room.follow_notice(Seq(6), &RoomChange::Joined));
+        assert_eq!(room.info().members, 3);
+        assert!(room.follow_notice(Seq(7), &RoomChange::Topic("tea".into())));
+        assert_eq!(room.info().topic, "tea");
+        assert!(room.follow_notice(Seq(8), &RoomChange::Left));
+        assert_eq!(room.info().members, 2);
+        assert!(!room.follow_notice(Seq(9), &RoomChange::Invited));
     }
 }

@@ -4,10 +4,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use protocol::{
-    ids::{ConversationId, Digest, MessageId, Seq},
+    ids::{ConversationId, DeviceId, Digest, MessageId, Seq},
     message::{
         ClientMessage,
-        record::{Class, Envelope, Record, Run, chain_next, chain_prefix},
+        event::{Body, Change as RoomChange},
+        record::{Class, Content, Envelope, Record, Run, chain_next, chain_prefix},
         request::Lookup,
         session::{Follow, Following, Mark, Page, Progress, Pull, Records},
     },
@@ -112,6 +113,14 @@ impl Engine {
         conversation.intervals.insert(new).map_err(gap)?;
         conversation.stream = Stream::Live { high: walk.high, chain: walk.chain };
         conversation.info.head = conversation.info.head.max(walk.high);
+        let mut is_changed = false;
+        for (seq, change) in walk.records.iter().filter_map(room_change) {
+            is_changed |= conversation.follow_notice(seq, &change);
+        }
+        if is_changed {
+            // Not stored: every session begins with a description that covers it.
+            self.events.push_back(Event::ConversationChanged(id));
+        }
         self.file(now, id, Arrival::Streamed, new, walk);
         Ok(())
     }
@@ -407,6 +416,18 @@ impl Engine {
     pub(super) fn next_mark(&self) -> Option<Timestamp> {
         let due = |id| self.conversations.get(id).map(|conversation| conversation.mark.not_before);
         self.to_mark.iter().filter_map(due).min()
+    }
+}
+
+/// What a record of the relay says has happened to the room.
+fn room_change(record: &StoredRecord) -> Option<(Seq, RoomChange)> {
+    record.id.filter(|id| id.device == DeviceId::RELAY)?;
+    match &record.content {
+        Content::Body(body) => match Body::decode(body) {
+            Ok(Body::Notice(notice)) => Some((record.seq, notice.change)),
+            Ok(_) | Err(_) => None,
+        },
+        Content::Erased(_) => None,
     }
 }
 

@@ -100,6 +100,7 @@ impl Engine {
             let head = info.head;
             conversation.read = conversation.read.max(info.read);
             let changed = conversation.info != info;
+            conversation.described = head;
             let was_readable = conversation.is_readable();
             conversation.info = info;
             let has_records = !conversation.intervals.as_slice().is_empty();

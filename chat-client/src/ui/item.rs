@@ -277,7 +277,10 @@ impl<'a> Painter<'a> {
                 (format!("~ {wait}, {}", text::cell(why)), theme.fresh)
             }
             PendingState::Sent(_) => ("✓".to_owned(), theme.quiet),
-            PendingState::Held(why) => (format!("! {}", text::cell(why)), theme.error),
+            PendingState::Held { name, .. } => {
+                let name = text::cell(name);
+                (format!("! {name} is another account now: /accept {name} or /cancel"), theme.error)
+            }
             PendingState::Failed(why) => {
                 (format!("✗ {} (/cancel removes it)", text::cell(why)), theme.error)
             }
