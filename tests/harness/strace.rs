@@ -98,7 +98,8 @@ fn parse(line: &str) -> Option<Call> {
         Some((digits, tail)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
             let (on, arguments) = tail.split_once('>')?;
             // `-xx` spells paths in hex, too.
-            let on = if on.starts_with("\\x") { unhex(on).display().to_string() } else { on.into() };
+            let on =
+                if on.starts_with("\\x") { unhex(on).display().to_string() } else { on.into() };
             (on, arguments.trim_start_matches(", ").to_owned())
         }
         // A path: `unlink("/path")`.
