@@ -28,7 +28,7 @@ impl Relay {
     fn start(data_dir: &Path, adjust: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.settings.server.listen = vec!["127.0.0.1:0".parse().unwrap()];
-        config.settings.server.data_dir = data_dir.to_owned();
+        data_dir.clone_into(&mut config.settings.server.data_dir);
         config.settings.server.drain = Duration::ZERO;
         adjust(&mut config);
         let server = Server::bind(config).unwrap();

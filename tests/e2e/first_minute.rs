@@ -104,10 +104,6 @@ fn talk(size: Size) {
 
     bea.type_keys("/me waves<enter>");
     ada.wait_for("* bea waves");
-    // Whoever hosts owns the lobby.
-    ada.type_keys("/topic packets and tea<enter>");
-    bea.wait_for("ada set the topic: packets and tea");
-
     a_stranger_asks(&ada, &bea);
     a_tiny_window_and_back(&ada, size);
     scrolling(&bea, size);

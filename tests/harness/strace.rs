@@ -184,11 +184,13 @@ pub fn after_power_cut(calls: &[Call], data_dir: &Path, to: &Path) -> io::Result
         if !path.starts_with(data_dir) || call.on.ends_with("-shm") {
             continue;
         }
-        let file = files.entry(path.to_owned()).or_default();
-        if call.is_sync() {
+        if call.is_file_write() {
+            apply(files.entry(path.to_owned()).or_default(), call);
+        } else if call.is_sync()
+            && let Some(file) = files.get_mut(path)
+        {
+            // Directories are synced, too, and hold nothing that is rebuilt here.
             file.durable = Some(file.written.clone());
-        } else if call.is_file_write() {
-            apply(file, call);
         }
     }
     for (path, file) in files {

@@ -213,19 +213,19 @@ impl Engine {
             },
             Purpose::Resolve(name) => match outcome {
                 Ok(Reply::Resolve(person)) => self.on_resolved(name, person),
-                Ok(_) => self.on_not_resolved(now, Destination::Person(name), unreadable()),
-                Err(refusal) => self.on_not_resolved(now, Destination::Person(name), refusal),
+                Ok(_) => self.on_not_resolved(now, Destination::Person(name), &unreadable()),
+                Err(refusal) => self.on_not_resolved(now, Destination::Person(name), &refusal),
             },
             Purpose::OpenFor(name) => match described(outcome) {
-                Ok(info) => self.on_opened(&name, info),
+                Ok(info) => self.on_opened(&name, &info),
                 Err(error) => {
-                    self.on_not_resolved(now, Destination::Person(name), refusal_of(error));
+                    self.on_not_resolved(now, Destination::Person(name), &refusal_of(error));
                 }
             },
             Purpose::JoinFor(name) => match described(outcome) {
                 Ok(info) => self.on_joined_for(name, info),
                 Err(error) => {
-                    self.on_not_resolved(now, Destination::Room(name), refusal_of(error));
+                    self.on_not_resolved(now, Destination::Room(name), &refusal_of(error));
                 }
             },
             Purpose::Reopen(conversation) => match described(outcome) {

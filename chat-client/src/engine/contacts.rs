@@ -156,7 +156,7 @@ impl Engine {
             }
             Destination::Person(name) => {
                 if let Some(account) = self.contacts.resolved.get(&name) {
-                    self.open_with(name, *account)
+                    self.open_with(name, *account);
                 } else {
                     let request = Resolve { name: name.clone() };
                     self.ask(request.into(), Purpose::Resolve(name));
@@ -185,7 +185,7 @@ impl Engine {
         match self.direct_with(account) {
             Some(conversation) => {
                 let info = self.conversations[&conversation].info.clone();
-                self.on_opened(&name, info);
+                self.on_opened(&name, &info);
             }
             None => {
                 self.ask(OpenDirect { peer: account }.into(), Purpose::OpenFor(name));
@@ -194,7 +194,7 @@ impl Engine {
     }
 
     /// The direct conversation with the person of this name is there.
-    pub(super) fn on_opened(&mut self, name: &str, info: ConversationInfo) {
+    pub(super) fn on_opened(&mut self, name: &str, info: &ConversationInfo) {
         let id = info.id;
         self.contacts.asked.remove(&Destination::Person(name.to_owned()));
         self.learn_conversation(info.clone());
@@ -215,7 +215,7 @@ impl Engine {
         &mut self,
         now: Timestamp,
         destination: Destination,
-        refusal: Refusal,
+        refusal: &Refusal,
     ) {
         self.contacts.asked.remove(&destination);
         if let Destination::Person(name) = &destination {

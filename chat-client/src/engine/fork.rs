@@ -24,7 +24,8 @@ pub(super) struct ForkSearch {
     /// All places from here on differ.
     differs: Seq,
     probe: Probe,
-    ours: Option<Option<Digest>>,
+    /// What the disk said: that it has this chain, or none there.
+    ours: Option<Ours>,
     theirs: Option<Theirs>,
 }
 
@@ -37,6 +38,9 @@ enum Probe {
     /// Between `common` and `differs`.
     Middle(Seq),
 }
+
+/// What the disk has at a place: the chain there, if the place is stored.
+type Ours = Option<Digest>;
 
 /// What the relay has at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +89,7 @@ impl ForkSearch {
     }
 
     /// The disk's answer.
-    pub(super) fn handle_ours(&mut self, chain: Option<Digest>) -> Step {
+    pub(super) fn handle_ours(&mut self, chain: Ours) -> Step {
         self.ours = Some(chain);
         self.compare()
     }

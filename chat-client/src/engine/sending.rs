@@ -140,12 +140,12 @@ impl Engine {
     pub(super) fn on_accepted(&mut self, accepted: &Accepted) {
         let Some(entry) = self.outbox.by_counter(accepted.counter) else { return };
         let here = entry.row.encoded().is_some_and(|e| e.conversation == accepted.conversation);
-        let stage = Stage::Accepted { seq: accepted.seq, time: accepted.time };
-        if !here || entry.row.stage == stage {
+        let taken = Stage::Accepted { seq: accepted.seq, time: accepted.time };
+        if !here || entry.row.stage == taken {
             return;
         }
         let local = entry.row.local;
-        self.decide(local, accepted.conversation, accepted.counter, stage);
+        self.decide(local, accepted.conversation, accepted.counter, taken);
         // Durable on the relay, so it can be said at once; a crash here only repeats the question.
         let state = OutboxState::Sent { seq: accepted.seq, time: accepted.time };
         self.events.push_back(Event::Outbox { local, state });
@@ -163,7 +163,7 @@ impl Engine {
             // What was offered behind it is refused as WAITING: the lane begins again anyway.
             if self.outbox.is_in_flight(conversation, counter) {
                 let until = now + after + self.link.jitter(after);
-                self.slow(conversation, counter, until, refusal);
+                self.slow(conversation, counter, until, &refusal);
             }
             return;
         }
@@ -186,7 +186,7 @@ impl Engine {
         conversation: ConversationId,
         counter: Counter,
         until: Timestamp,
-        refusal: Refusal,
+        refusal: &Refusal,
     ) {
         self.outbox.slow(conversation, counter, until, refusal.clone());
         for local in self.outbox.undecided_from(conversation, counter) {

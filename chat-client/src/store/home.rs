@@ -185,7 +185,7 @@ impl Home {
             return path;
         }
         let digest = sha256(&[path.as_os_str().as_encoded_bytes()]);
-        let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = data_encoding::HEXLOWER.encode(&digest[..8]);
         let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         folder.unwrap_or_else(std::env::temp_dir).join(format!("chat-{name}.sock"))
     }

@@ -71,7 +71,7 @@ impl MemoryStore {
             }
             Change::Conversation(info) => {
                 if let Some(stored) = self.conversations.get_mut(&info.id) {
-                    stored.info = (**info).clone()
+                    stored.info = (**info).clone();
                 } else {
                     let (info, read) = ((**info).clone(), info.read);
                     let (intervals, draft) = (Vec::new(), String::new());
@@ -173,7 +173,9 @@ impl Store for MemoryStore {
         if let Some(failure) = self.failures.pop_front() {
             return Err(failure);
         }
-        changes.iter().for_each(|change| self.change(change));
+        for change in changes {
+            self.change(change);
+        }
         Ok(())
     }
 

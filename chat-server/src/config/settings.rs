@@ -168,7 +168,7 @@ settings! {
         /// Bytes that share one sync of the disk before input waits.
         batch_bytes_max: ByteCount = ByteCount(1 << 20), Reload;
         /// Memory for the newest messages, from which they are sent to everybody.
-        tail_bytes: ByteCount = ByteCount(64 << 20), Restart;
+        tail_bytes: ByteCount = ByteCount(32 << 20), Restart;
     }
     /// What the kernel is told about each connection.
     socket: SocketSettings {

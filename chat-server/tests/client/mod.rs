@@ -57,6 +57,7 @@ impl Identity {
         self.signing_key.device_id()
     }
 
+    #[expect(clippy::unused_self, reason = "beside `register`, which needs it")]
     pub(crate) fn attach(&self) -> Attach {
         Attach { register: None, client: "test".to_owned(), ext: Ext::none() }
     }
