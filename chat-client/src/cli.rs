@@ -51,13 +51,19 @@ Exit codes:
 #[command(next_help_heading = "Common options")]
 pub struct Common {
     /// The relay: HOST, HOST:PORT, or an invitation chat://HOST:PORT/#v1.KEY
-    #[arg(long, global = true, value_name = "URL|HOST[:PORT]", env = "CHAT_RELAY")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL|HOST[:PORT]",
+        env = "CHAT_RELAY",
+        hide_env_values = true
+    )]
     pub relay: Option<String>,
     /// Where everything is kept: keys, history, outbox [default: the data directory of XDG]
-    #[arg(long, global = true, value_name = "DIR", env = "CHAT_HOME", value_hint = ValueHint::DirPath)]
+    #[arg(long, global = true, value_name = "DIR", env = "CHAT_HOME", hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub home: Option<PathBuf>,
     /// The name to register at a relay that does not know this device yet [default: the login name]
-    #[arg(long, global = true, value_name = "NAME", env = "CHAT_NAME")]
+    #[arg(long, global = true, value_name = "NAME", env = "CHAT_NAME", hide_env_values = true)]
     pub name: Option<String>,
     /// Trusts the relay whose key has this fingerprint
     #[arg(long, global = true, value_name = "FINGERPRINT")]

@@ -46,7 +46,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// A time that no test takes: whoever is stopped was not stopped by it.
 const NEVER: &str = "1h";
 /// What all attacks of a test together may cost in memory (the requirement of the whole product).
-const GROWN_BYTES_MAX: u64 = 64 << 20;
+const GROWN_BYTES_MAX: u64 = 96 << 20;
 
 /// A relay with two people in its lobby who talk to each other.
 struct Scene {

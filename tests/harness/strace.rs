@@ -10,11 +10,16 @@ use std::{
     io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// System calls that matter: what changes files, what makes them durable, what sockets carry.
 const CALLS: &str = "pwrite64,write,writev,ftruncate,fsync,fdatasync,unlink,unlinkat,rename,renameat,renameat2,\
                      read,readv,recvfrom,sendto,sendmsg,recvmsg";
+/// After a process was killed strace still writes down what it had seen; once nothing comes for
+/// this long, that was all.
+const QUIET_FOR: Duration = Duration::from_secs(1);
 /// Longer than any single write of a relay in a test.
 const STRING_BYTES_MAX: usize = 8 << 20;
 
@@ -63,25 +68,40 @@ pub struct Call {
 }
 
 impl TraceFiles {
-    /// Every call that returned, in the order in which they returned.
+    /// Every call that returned, in the order in which they returned. For a process that has
+    /// ended.
     ///
     /// # Errors
     ///
     /// If there is no trace.
     pub fn calls(&self) -> io::Result<Vec<Call>> {
-        let mut calls = Vec::new();
+        let mut texts = self.texts()?;
+        let mut quiet_since = Instant::now();
+        while quiet_since.elapsed() < QUIET_FOR {
+            thread::sleep(Duration::from_millis(20));
+            let now = self.texts()?;
+            if now != texts {
+                (texts, quiet_since) = (now, Instant::now());
+            }
+        }
+        let lines = texts.iter().flat_map(|text| text.lines());
+        let mut calls: Vec<_> = lines.filter_map(parse).collect();
+        calls.sort_by(|a, b| a.ended.total_cmp(&b.ended));
+        Ok(calls)
+    }
+
+    fn texts(&self) -> io::Result<Vec<String>> {
+        let mut texts = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
             let is_trace = path
                 .file_name()
                 .is_some_and(|name| name.to_string_lossy().strip_prefix("trace.").is_some());
             if is_trace {
-                let text = fs::read_to_string(&path)?;
-                calls.extend(text.lines().filter_map(parse));
+                texts.push(fs::read_to_string(&path)?);
             }
         }
-        calls.sort_by(|a, b| a.ended.total_cmp(&b.ended));
-        Ok(calls)
+        Ok(texts)
     }
 }
 
