@@ -12,9 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     protect();
-    if let Err(error) = color_eyre::install() {
-        tell(&format!("note: {error}"));
-    }
+    report_panics();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -34,6 +32,14 @@ fn protect() {
     umask(Mode::RWXG | Mode::RWXO);
     // Where the limit cannot be lowered it is at zero already.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
+/// A bug is reported in full. Setting that up takes longer than many a command, so it waits for one.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let (hook, _) = color_eyre::config::HookBuilder::default().into_hooks();
+        tell(&hook.panic_report(panic).to_string());
+    }));
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chat_server::{Server, config::Config, server::Controller};
@@ -24,14 +24,24 @@ struct Relay {
     invitation: String,
     address: String,
     fingerprint: String,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Relay {
     fn start() -> Self {
-        let data = tempfile::tempdir().expect("a directory");
+        Self::serve(tempfile::tempdir().expect("a directory"), "127.0.0.1:0")
+    }
+
+    /// The same relay at the same address, after it was stopped.
+    fn restart(mut self) -> Self {
+        self.stop();
+        let data = std::mem::replace(&mut self.data, tempfile::tempdir().expect("a directory"));
+        Self::serve(data, &self.address)
+    }
+
+    fn serve(data: TempDir, address: &str) -> Self {
         let mut config = Config::default();
-        config.settings.server.listen = vec!["127.0.0.1:0".parse().expect("an address")];
+        config.settings.server.listen = vec![address.parse().expect("an address")];
         config.settings.server.data_dir = data.path().join("relay");
         config.settings.server.shards = 1;
         config.settings.server.drain = Duration::ZERO;
@@ -52,7 +62,7 @@ impl Relay {
         });
         let (controller, invitation, address, fingerprint) =
             relay.recv_timeout(PATIENCE).expect("the relay starts");
-        Self { controller, thread: Some(thread), invitation, address, fingerprint, _data: data }
+        Self { controller, thread: Some(thread), invitation, address, fingerprint, data }
     }
 
     fn stop(&mut self) {
@@ -170,6 +180,16 @@ impl Drop for Tail {
     }
 }
 
+/// Looks again and again until something is so.
+#[track_caller]
+fn wait_until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {} s", PATIENCE.as_secs());
+        std::thread::yield_now();
+    }
+}
+
 #[track_caller]
 fn assert_exit(output: &Output, code: i32) {
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -258,6 +278,41 @@ fn a_guest_uses_the_connection_of_a_running_tail() {
     let owner = checks.iter().find(|check| check["check"] == "process").expect("it is reported");
     let pid = tail.child.id().to_string();
     assert!(owner["found"].as_str().is_some_and(|found| found.starts_with(&pid)), "{owner}");
+}
+
+#[test]
+fn a_tail_goes_on_when_the_owner_is_killed() {
+    let relay = Relay::start();
+    let (ada, bob) = (Person::at("ada", &relay), Person::at("bob", &relay));
+    let owner = Tail::start(&ada);
+    let guest = Tail::start(&ada);
+    drop(owner);
+    bob.stdout(&["send", "#lobby", "one"]);
+    bob.stdout(&["send", "#lobby", "two"]);
+    assert_eq!(guest.next()["text"], "one");
+    assert_eq!(guest.next()["text"], "two");
+}
+
+#[test]
+fn what_a_killed_owner_had_taken_from_guests_is_sent_once_and_in_order() {
+    let mut relay = Relay::start();
+    let ada = Person::at("ada", &relay);
+    let owner = Tail::start(&ada);
+    relay.stop();
+    let mut command = ada.command(&["send", "#lobby", "--lines", "--timeout", "30"]);
+    let mut guest = command.stdin(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = guest.stdin.take().expect("piped");
+    stdin.write_all(b"one\ntwo\nthree\n").expect("it reads");
+    drop(stdin);
+    // All three are in the owner's outbox, and nobody has been answered.
+    wait_until(|| ada.json(&["--json", "outbox"]).len() == 3);
+    drop(owner);
+    let _relay = relay.restart();
+    assert_eq!(guest.wait().expect("it ends").code(), Some(0));
+    let lines = ada.json(&["--json", "history", "#lobby"]);
+    let texts: Vec<_> = lines.iter().filter(|line| line["kind"] == "text").collect();
+    let texts: Vec<_> = texts.iter().map(|line| line["text"].clone()).collect();
+    assert_eq!(texts, ["one", "two", "three"]);
 }
 
 #[test]

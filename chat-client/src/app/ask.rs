@@ -144,7 +144,9 @@ impl Asker<'_> {
         };
         if !text.is_empty() {
             let draft = Draft::text(text);
-            self.caller.call(Call::Send { to, draft, until: Until::Queued }).await?;
+            self.caller
+                .call(Call::Send { to, draft, composed_at: None, until: Until::Queued })
+                .await?;
         }
         Ok(answer)
     }

@@ -90,7 +90,12 @@ impl Performer {
             Saying::Delete(target) => Draft::Delete { target, reason: String::new() },
             Saying::React(target, emoji, set) => Draft::Reaction { target, emoji, set },
         };
-        self.act(Call::Send { to: Target::Id(conversation), draft, until: Until::Queued });
+        self.act(Call::Send {
+            to: Target::Id(conversation),
+            draft,
+            composed_at: None,
+            until: Until::Queued,
+        });
     }
 
     /// Takes a message back.

@@ -5,6 +5,7 @@ pub mod json;
 pub mod render;
 
 mod audit;
+mod delivery;
 mod dm;
 mod doctor;
 mod export;

@@ -1,8 +1,8 @@
 //! `send`: says something, and returns when the relay has it on its disk.
 
 use std::{
-    collections::VecDeque,
     io::{self, IsTerminal, Read},
+    time::Duration,
 };
 
 use protocol::limits::BODY_BYTES_MAX;
@@ -12,15 +12,13 @@ use tokio::{
 };
 
 use super::{
+    delivery::Delivery,
     json::SentJson,
     session::{Session, unexpected},
 };
 use crate::{
     cli,
-    node::{
-        Started,
-        call::{Answer, Call, CallError, Target, Until},
-    },
+    node::call::{Answer, CallError, Until},
     output::{Output, Style, tell},
     report::Failure,
     store::row::Draft,
@@ -42,7 +40,11 @@ pub(super) async fn run(
         // Who gives a time wants us to use it.
         (false, Some(_)) => Until::Sent,
     };
-    let sender = Sender { session, target: send.target, until, is_action: send.action };
+    let mut sender = Sender {
+        delivery: Delivery::new(session, send.target, until),
+        is_action: send.action,
+        limit: session.timeout(),
+    };
     if send.lines {
         return sender.lines(output).await;
     }
@@ -53,50 +55,50 @@ pub(super) async fn run(
     if text.is_empty() {
         return Err(Failure::Usage("the message is empty".to_owned()));
     }
-    let started = sender.start(text).await?;
-    sender.finish(started, output).await
+    sender.start(text).await?;
+    sender.finish(output).await
 }
 
 struct Sender<'a> {
-    session: &'a Session,
-    target: Target,
-    until: Until,
+    delivery: Delivery<'a>,
     is_action: bool,
+    /// How long one message may take.
+    limit: Option<Duration>,
 }
 
 impl Sender<'_> {
-    async fn start(&self, text: String) -> Result<Started, Failure> {
+    async fn start(&mut self, text: String) -> Result<(), Failure> {
         let draft = if self.is_action { Draft::Action { text } } else { Draft::text(text) };
-        let call = Call::Send { to: self.target.clone(), draft, until: self.until };
-        Ok(self.session.caller().start(call).await?)
+        self.delivery.start(draft).await
     }
 
-    async fn finish(&self, started: Started, output: &mut Output) -> Result<(), Failure> {
-        let answer = match self.session.timeout() {
-            Some(limit) => timeout(limit, started.answer()).await.map_err(|_| Failure::Timeout)?,
-            None => started.answer().await,
+    /// Waits for the oldest message.
+    async fn finish(&mut self, output: &mut Output) -> Result<(), Failure> {
+        let finish = self.delivery.finish();
+        let answer = match self.limit {
+            Some(limit) => timeout(limit, finish).await.map_err(|_| Failure::Timeout)??,
+            None => finish.await?,
         };
         let is_json = output.style() == Style::Json;
         match answer {
-            Ok(Answer::Sent(sent)) if is_json => output.json(&SentJson::sent(&sent)),
-            Ok(Answer::Sent(_)) => Ok(()),
-            Ok(Answer::Queued { local }) => {
+            Some(Ok(Answer::Sent(sent))) if is_json => output.json(&SentJson::sent(&sent)),
+            Some(Ok(Answer::Sent(_))) | None => Ok(()),
+            Some(Ok(Answer::Queued { local })) => {
                 if is_json {
                     output.json(&SentJson::queued(local.0))?;
                 }
                 Err(Failure::Queued { why: "--no-wait leaves it in the outbox".to_owned() })
             }
-            Ok(other) => Err(unexpected(&other)),
+            Some(Ok(other)) => Err(unexpected(&other)),
             // It is durable here: not reaching the relay now is no failure to send.
-            Err(CallError::Offline { why }) => Err(Failure::Queued { why }),
-            Err(error) => Err(error.into()),
+            Some(Err(CallError::Offline { why })) => Err(Failure::Queued { why }),
+            Some(Err(error)) => Err(error.into()),
         }
     }
 
     /// Every line of standard input as a message of its own, in order.
-    async fn lines(&self, output: &mut Output) -> Result<(), Failure> {
+    async fn lines(&mut self, output: &mut Output) -> Result<(), Failure> {
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
-        let mut unanswered = VecDeque::new();
         let mut outcome = Ok(());
         loop {
             let line = lines.next_line().await;
@@ -105,14 +107,13 @@ impl Sender<'_> {
             if line.is_empty() {
                 continue;
             }
-            unanswered.push_back(self.start(line).await?);
-            while unanswered.len() > UNANSWERED_MAX {
-                let Some(started) = unanswered.pop_front() else { break };
-                keep_worst(&mut outcome, self.finish(started, output).await)?;
+            self.start(line).await?;
+            while self.delivery.len() > UNANSWERED_MAX {
+                keep_worst(&mut outcome, self.finish(output).await)?;
             }
         }
-        for started in unanswered {
-            keep_worst(&mut outcome, self.finish(started, output).await)?;
+        while self.delivery.len() > 0 {
+            keep_worst(&mut outcome, self.finish(output).await)?;
         }
         outcome
     }

@@ -1,6 +1,9 @@
 //! A command's way to its node, and the questions that several commands ask.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use protocol::{
     ids::{AccountId, ConversationId},
@@ -24,26 +27,32 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a call is made again because the process that owned the home has ended.
-const REOPENINGS_MAX: usize = 3;
+pub(super) const REOPENINGS_MAX: usize = 3;
 
 /// A connection to the node of this home. If this is a guest and the owner ends, the session opens
 /// the home again and repeats what can be repeated.
 pub(super) struct Session {
     config: Config,
+    events: Events,
     handle: RefCell<Handle>,
+    /// The home was opened again: what happened in between was not heard.
+    has_missed: Cell<bool>,
 }
 
 impl Session {
     /// Without events.
     pub(super) async fn open(config: &Config) -> Result<Self, Failure> {
-        let handle = RefCell::new(Node::open(config, Events::Unwanted).await?);
-        Ok(Self { config: config.clone(), handle })
+        Self::open_for(config, Events::Unwanted).await
     }
 
     /// With events.
     pub(super) async fn open_with_events(config: &Config) -> Result<Self, Failure> {
-        let handle = RefCell::new(Node::open(config, Events::Wanted).await?);
-        Ok(Self { config: config.clone(), handle })
+        Self::open_for(config, Events::Wanted).await
+    }
+
+    async fn open_for(config: &Config, events: Events) -> Result<Self, Failure> {
+        let handle = RefCell::new(Node::open(config, events).await?);
+        Ok(Self { config: config.clone(), events, handle, has_missed: Cell::new(false) })
     }
 
     /// The time the person gave, if any.
@@ -61,9 +70,17 @@ impl Session {
         self.handle.borrow().caller()
     }
 
-    /// The next event.
-    pub(super) async fn next_event(&mut self) -> Option<Event> {
-        self.handle.get_mut().next_event().await
+    /// The next event. If the owner of the home ended, this is the guest of another one afterwards,
+    /// or the owner, and hears [`Event::Missed`] first.
+    pub(super) async fn next_event(&mut self) -> Result<Event, Failure> {
+        if !self.has_missed.take() {
+            if let Some(event) = self.handle.get_mut().next_event().await {
+                return Ok(event);
+            }
+            self.reopen().await?;
+            self.has_missed.set(false);
+        }
+        Ok(Event::Missed)
     }
 
     /// Asks the node, at most as long as the person allows.
@@ -88,8 +105,9 @@ impl Session {
 
     /// Opens the home again after its owner has ended; this process may be the owner now.
     pub(super) async fn reopen(&self) -> Result<(), Failure> {
-        let handle = Node::open(&self.config, Events::Unwanted).await?;
+        let handle = Node::open(&self.config, self.events).await?;
         self.handle.replace(handle);
+        self.has_missed.set(true);
         Ok(())
     }
 

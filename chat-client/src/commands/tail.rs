@@ -65,7 +65,7 @@ impl Follower {
         output.flush()?;
         loop {
             let event = tokio::select! {
-                event = self.session.next_event() => event.ok_or(Failure::OwnerGone)?,
+                event = self.session.next_event() => event?,
                 () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => {
                     return Ok(());
                 }

@@ -88,7 +88,7 @@ impl Engine {
         match command {
             Command::Send { target, draft } => self.on_send(now, wall, id, target, draft),
             Command::CancelQueued { local } => self.on_cancel(id, local),
-            Command::AcceptName { name, account } => self.on_accept_name(now, id, name, account),
+            Command::AcceptName { name, account } => self.on_accept_name(id, name, account),
             Command::Read { conversation, seq } => self.on_read(now, id, conversation, seq),
             Command::Older { conversation } => self.on_older(id, conversation),
             Command::Audit { conversation } => self.on_audit(id, conversation),
@@ -163,7 +163,7 @@ impl Engine {
             Command::Leave { conversation } => {
                 self.ask(Leave { conversation }.into(), Purpose::Nothing(id));
             }
-            Command::OpenDirect { name } => self.open_direct(now, id, name),
+            Command::OpenDirect { name } => self.open_direct(id, name),
             Command::Ask(request) => self.ask(request, Purpose::Reply(id)),
             Command::Send { .. }
             | Command::CancelQueued { .. }

@@ -61,7 +61,6 @@ impl Contacts {
 impl Engine {
     pub(super) fn send_to_room(
         &mut self,
-        now: Timestamp,
         wall: WallTime,
         id: CommandId,
         name: String,
@@ -69,13 +68,12 @@ impl Engine {
     ) {
         match self.joined_room(&name) {
             Some(conversation) => self.queue(wall, id, conversation, &draft),
-            None => self.queue_unresolved(now, wall, id, Destination::Room(name), draft),
+            None => self.queue_unresolved(wall, id, Destination::Room(name), draft),
         }
     }
 
     pub(super) fn send_to_person(
         &mut self,
-        now: Timestamp,
         wall: WallTime,
         id: CommandId,
         name: String,
@@ -90,13 +88,12 @@ impl Engine {
         };
         match account.and_then(|account| self.direct_with(account)) {
             Some(conversation) => self.queue(wall, id, conversation, &draft),
-            None => self.queue_unresolved(now, wall, id, Destination::Person(name), draft),
+            None => self.queue_unresolved(wall, id, Destination::Person(name), draft),
         }
     }
 
     fn queue_unresolved(
         &mut self,
-        now: Timestamp,
         composed_at: WallTime,
         id: CommandId,
         to: Destination,
@@ -110,19 +107,19 @@ impl Engine {
         self.emit_when_durable(Event::Outbox { local, state: OutboxState::Queued });
         if self.link.is_trying() {
             self.contacts.replies.insert(local, id);
-            self.resolve(now, to);
+            self.resolve(to);
         } else {
             self.done_when_durable(id, Answer::Queued(local));
         }
     }
 
-    pub(super) fn open_direct(&mut self, now: Timestamp, id: CommandId, name: String) {
+    pub(super) fn open_direct(&mut self, id: CommandId, name: String) {
         self.contacts.opening.entry(name.clone()).or_default().push(id);
-        self.resolve(now, Destination::Person(name));
+        self.resolve(Destination::Person(name));
     }
 
     /// Asks for everything that waits for a conversation.
-    pub(super) fn resolve_waiting(&mut self, now: Timestamp) {
+    pub(super) fn resolve_waiting(&mut self) {
         let waiting: BTreeSet<Destination> = self
             .outbox
             .unresolved()
@@ -132,11 +129,11 @@ impl Engine {
             .chain(self.contacts.opening.keys().cloned().map(Destination::Person))
             .collect();
         for destination in waiting {
-            self.resolve(now, destination);
+            self.resolve(destination);
         }
     }
 
-    fn resolve(&mut self, _now: Timestamp, destination: Destination) {
+    fn resolve(&mut self, destination: Destination) {
         // Which rooms we are in is known only once the relay has named them.
         if !self.is_listed() || self.contacts.again.contains_key(&destination) {
             return;
@@ -266,13 +263,7 @@ impl Engine {
     }
 
     /// The person says that the name means its new owner from now on.
-    pub(super) fn on_accept_name(
-        &mut self,
-        now: Timestamp,
-        id: CommandId,
-        name: String,
-        account: AccountId,
-    ) {
+    pub(super) fn on_accept_name(&mut self, id: CommandId, name: String, account: AccountId) {
         let spelled = self.roster.person(account).map(|person| person.name.clone());
         self.pin(name.clone(), account);
         if let Some(spelled) = spelled {
@@ -283,7 +274,7 @@ impl Engine {
             self.contacts.held.remove(&local);
         }
         if !self.waiting_for(&destination).is_empty() {
-            self.resolve(now, destination);
+            self.resolve(destination);
         }
         self.done_when_durable(id, Answer::Done);
     }
@@ -321,7 +312,7 @@ impl Engine {
         let before = self.contacts.again.len();
         self.contacts.again.retain(|_, at| *at > now);
         if self.contacts.again.len() < before {
-            self.resolve_waiting(now);
+            self.resolve_waiting();
         }
     }
 

@@ -46,8 +46,8 @@ impl Engine {
                     self.done(id, Err(CommandError::Unknown));
                 }
             }
-            Target::Room(name) => self.send_to_room(now, wall, id, name, draft),
-            Target::Person(name) => self.send_to_person(now, wall, id, name, draft),
+            Target::Room(name) => self.send_to_room(wall, id, name, draft),
+            Target::Person(name) => self.send_to_person(wall, id, name, draft),
         }
     }
 

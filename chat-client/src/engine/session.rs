@@ -140,7 +140,7 @@ impl Engine {
             self.on_unlisted(id);
         }
         self.confirm_log_id();
-        self.resolve_waiting(now);
+        self.resolve_waiting();
     }
 
     /// A conversation we had is not ours any more, or the relay was restored from a copy that is

@@ -52,6 +52,17 @@ pub enum Call {
         to: Target,
         /// What.
         draft: Draft,
+        /// When it was written; now, unless given. A message that was given a time can be
+        /// recognised by it.
+        #[serde(default)]
+        composed_at: Option<WallTime>,
+        /// When to answer.
+        until: Until,
+    },
+    /// Waits for a message that is in the outbox. Answered as [`Call::Send`].
+    Settled {
+        /// Which.
+        local: LocalId,
         /// When to answer.
         until: Until,
     },

@@ -4,12 +4,12 @@
 use std::thread;
 
 use protocol::ids::{ConversationId, Seq};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::call::At;
 use crate::{
     engine::Ticket,
-    store::{History, Store, StoreFailure, StoreRequest, Stored, row::HistoryRow},
+    store::{History, Loaded, Store, StoreFailure, StoreRequest, Stored, row::HistoryRow},
 };
 
 /// Requests that may wait. The engine has one under way at a time; the rest are pages for views.
@@ -51,23 +51,40 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Moves the store to its thread, which ends when this is dropped.
-    pub(super) fn start<S, H>(store: S, history: H) -> std::io::Result<Self>
+    /// Starts the thread, which opens the store and ends when this is dropped. What the store holds
+    /// comes later, so that the caller can reach for the relay meanwhile.
+    pub(super) fn start<S>(
+        open: impl FnOnce() -> Result<S, StoreFailure> + Send + 'static,
+    ) -> std::io::Result<(Self, Loading)>
     where
-        S: Store + Send + 'static,
-        H: History + Send + 'static,
+        S: Store + History + 'static,
     {
         let (jobs, mut waiting) = mpsc::channel(JOBS_MAX);
         let (answers, done) = mpsc::channel(JOBS_MAX);
+        let (loaded, loading) = oneshot::channel();
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || {
-            let (mut store, history) = (store, history);
+            let opened = open().and_then(|mut store| {
+                let loaded = store.load()?;
+                Ok((store, loaded))
+            });
+            let mut store = match opened {
+                Ok((store, content)) => {
+                    // If nobody waits any more, nobody asks for anything either.
+                    let _ = loaded.send(Ok(content));
+                    store
+                }
+                Err(failure) => {
+                    let _ = loaded.send(Err(failure));
+                    return;
+                }
+            };
             while let Some(job) = waiting.blocking_recv() {
-                if answers.blocking_send(perform(&mut store, &history, job)).is_err() {
+                if answers.blocking_send(perform(&mut store, job)).is_err() {
                     break;
                 }
             }
         })?;
-        Ok(Self { jobs: Some(jobs), done, thread: Some(thread) })
+        Ok((Self { jobs: Some(jobs), done, thread: Some(thread) }, Loading(loading)))
     }
 
     /// Hands a request over, or gives it back if too many wait.
@@ -98,19 +115,31 @@ impl Drop for Disk {
     }
 }
 
-fn perform(store: &mut impl Store, history: &impl History, job: Job) -> Done {
+/// What the store holds, once it has been read.
+#[derive(Debug)]
+pub(super) struct Loading(oneshot::Receiver<Result<Loaded, StoreFailure>>);
+
+impl Loading {
+    /// Waits for it.
+    pub(super) async fn loaded(self) -> Result<Loaded, StoreFailure> {
+        let ended = || StoreFailure::Unusable("its thread has ended".to_owned());
+        self.0.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+fn perform(store: &mut (impl Store + History), job: Job) -> Done {
     match job {
         Job::Perform(ticket, request) => Done::Performed(ticket, store.perform(&request)),
         Job::Read(id, Read::Page { conversation, at, count }) => Done::Read(
             id,
             match at {
-                At::Newest => history.newest(conversation, count),
-                At::Before(seq) => history.before(conversation, seq, count),
-                At::After(seq) => history.after(conversation, seq, count),
+                At::Newest => store.newest(conversation, count),
+                At::Before(seq) => store.before(conversation, seq, count),
+                At::After(seq) => store.after(conversation, seq, count),
             },
         ),
         Job::Read(id, Read::Amends { conversation, from, to }) => {
-            Done::Read(id, history.amends(conversation, from, to))
+            Done::Read(id, store.amends(conversation, from, to))
         }
     }
 }

@@ -16,7 +16,8 @@ use super::{
     disk::Disk,
     guest,
     handle::{CALLS_MAX, EVENTS_MAX, Handle, OwnerTask},
-    owner::{Channels, Endpoint, Owner, WantedName},
+    owner::{Channels, Owner, WantedName},
+    relay::Relay,
     server::Server,
 };
 use crate::{
@@ -25,7 +26,6 @@ use crate::{
     engine::{Engine, EngineConfig},
     report::Failure,
     store::{
-        Store,
         home::{HomeError, OwnerLock},
         keys::Keys,
         sqlite::SqliteStore,
@@ -118,14 +118,14 @@ async fn own(
         .map_err(|error| Failure::io(format!("cannot listen on {}", socket.display()), error))?;
 
     let clock = Clock::start();
-    let (engine, disk, endpoint) = start_engine(config, &choice)?;
+    let (engine, disk, relay) = start_engine(config, &choice).await?;
     let wanted = WantedName { name: config.name.clone(), origin: config.name_origin };
 
     let (calls_out, calls) = mpsc::channel(CALLS_MAX);
     let (closing, close) = oneshot::channel();
     let (events_out, events_in) = mpsc::channel(EVENTS_MAX);
     let events_out = (events == Events::Wanted).then_some(events_out);
-    let owner = Owner::new(engine, clock, disk, endpoint, wanted, events_out);
+    let owner = Owner::new(engine, clock, disk, relay, wanted, events_out);
     let channels = Channels { calls, calls_out: calls_out.clone(), closing: close };
     // Ends when the handle is closed, or dropped together with the runtime. The lock goes last, when
     // the store has been closed.
@@ -136,26 +136,23 @@ async fn own(
     Ok(Handle::new(calls_out, events_in, Some(OwnerTask { closing, task })))
 }
 
-fn start_engine(config: &Config, choice: &Choice) -> Result<(Engine, Disk, Endpoint), Failure> {
+/// Reads the store and shakes hands with the relay at the same time: a command that says one thing
+/// waits for the slower of the two, not for both.
+async fn start_engine(config: &Config, choice: &Choice) -> Result<(Engine, Disk, Relay), Failure> {
     let unusable = |why: String| Failure::Store { why };
+    let path = config.home.database_for(choice.key);
+    let (disk, loading) = Disk::start(move || SqliteStore::open(&path))
+        .map_err(|error| Failure::io("cannot start the store's thread", error))?;
+
     let mut entropy = Entropy::system();
     let keys = Keys::open(&config.home, choice.key, &mut entropy, Clock::wall())
         .map_err(|error| unusable(error.to_string()))?;
-    let path = config.home.database_for(choice.key);
-    let mut store = SqliteStore::open(&path).map_err(|error| unusable(error.to_string()))?;
-    let loaded = store.load().map_err(|error| unusable(error.to_string()))?;
-    let history = store.history().map_err(|error| unusable(error.to_string()))?;
-    let disk = Disk::start(store, history)
-        .map_err(|error| Failure::io("cannot start the store's thread", error))?;
-
     let ticket = choice.ticket.as_ref().map(|ticket| ticket.as_bytes().to_vec());
     let identity = keys.identity(config.name.clone(), ticket.unwrap_or_default());
+    let relay = Relay::dial(choice.key, choice.addresses.clone(), Arc::new(keys.channel));
+
+    let loaded = loading.loaded().await.map_err(|error| unusable(error.to_string()))?;
     let jitter = SimRng::new(u64::from_le_bytes(entropy.bytes()));
     let engine = Engine::new(identity, loaded, EngineConfig::default(), jitter);
-    let endpoint = Endpoint {
-        relay_key: choice.key,
-        addresses: choice.addresses.clone(),
-        device_key: Arc::new(keys.channel),
-    };
-    Ok((engine, disk, endpoint))
+    Ok((engine, disk, relay))
 }

@@ -1,0 +1,115 @@
+//! What the engine says, for whoever wants to hear it.
+
+use protocol::{ids::ConversationId, message::refusal::RefusalCode};
+
+use super::{
+    super::{
+        call::{Event, Link as LinkView},
+        view,
+    },
+    NameOrigin, Owner,
+    callers::{Sending, Waiting, answer, is_final, settled},
+};
+use crate::{
+    engine::{Command, Event as EngineEvent, LinkStatus, OutboxState, StopReason},
+    store::row::LocalId,
+};
+
+/// Names tried by itself, if nobody chose one and the first is taken: `ada2`, `ada3`, …
+const NAME_SUFFIX_MAX: u32 = 20;
+
+impl Owner {
+    pub(super) fn on_event(&mut self, event: EngineEvent) {
+        match event {
+            EngineEvent::StatusChanged | EngineEvent::ConversationsListed => self.on_status(),
+            EngineEvent::ConversationChanged(id) => self.tell_conversation(id),
+            EngineEvent::ConversationGone { conversation, refusal } => {
+                self.subscribers.tell(&Event::Gone { conversation, refusal });
+            }
+            EngineEvent::Appended { conversation, from, to }
+            | EngineEvent::Backfilled { conversation, from, to } => {
+                self.subscribers.tell(&Event::Appended { conversation, from, to });
+            }
+            EngineEvent::Outbox { local, state } => self.on_outbox(local, state),
+            EngineEvent::Progress { conversation, members } => {
+                self.subscribers.tell(&Event::Progress { conversation, members });
+            }
+            EngineEvent::ProgressCount(count) => self.subscribers.tell(&Event::ProgressCount {
+                conversation: count.conversation,
+                seq: count.seq,
+                received: count.received,
+                read: count.read,
+                of: count.of,
+            }),
+            EngineEvent::Typing { conversation, account } => {
+                if let Some(who) = self.engine.person(account).cloned() {
+                    self.subscribers.tell(&Event::Typing { conversation, who });
+                }
+            }
+            EngineEvent::Presence(accounts) => {
+                self.subscribers.tell(&Event::Presence { accounts });
+            }
+            EngineEvent::PresenceCount { conversation, online } => {
+                self.subscribers.tell(&Event::PresenceCount { conversation, online });
+            }
+            // Lines carry their senders' names, so what is on screen has to be read again.
+            EngineEvent::PeopleChanged(_) => self.subscribers.tell(&Event::Missed),
+            EngineEvent::Notice(notice) => {
+                self.subscribers.tell(&view::notice(&self.engine, notice));
+            }
+            EngineEvent::Done { id, result } => self.on_done(id, result),
+        }
+    }
+
+    fn on_status(&mut self) {
+        self.vary_name();
+        let status = self.status();
+        match &status.link {
+            LinkView::Offline { why, .. } if !why.is_empty() => self.give_up_sends(why),
+            LinkView::Untrusted { .. } => self.give_up_sends(""),
+            LinkView::Stopped { why, .. } => self.give_up_sends(why),
+            LinkView::Offline { .. }
+            | LinkView::Connecting
+            | LinkView::Syncing
+            | LinkView::Online { .. } => {}
+        }
+        self.subscribers.tell(&Event::Status(Box::new(status)));
+    }
+
+    /// The login name is taken here by somebody else: nobody chose it, so another will do.
+    fn vary_name(&mut self) {
+        let status = self.engine.status();
+        let LinkStatus::Stopped(StopReason::Refused(refusal)) = &status.link else { return };
+        let may_vary = self.wanted.origin == NameOrigin::Default
+            && status.account.is_none()
+            && refusal.code == RefusalCode::NAME_TAKEN
+            && self.names_tried < NAME_SUFFIX_MAX;
+        if may_vary {
+            self.names_tried += 1;
+            let name = format!("{}{}", self.wanted.name, self.names_tried);
+            let ticket = self.engine.identity().ticket.clone();
+            self.command(Command::Register { name, ticket }, Waiting::Nobody);
+        }
+    }
+
+    fn tell_conversation(&mut self, id: ConversationId) {
+        if let Some(known) = self.engine.conversation(id) {
+            self.subscribers.tell(&Event::Conversation(Box::new(view::conversation(known))));
+        }
+    }
+
+    fn on_outbox(&mut self, local: LocalId, state: OutboxState) {
+        if matches!(state, OutboxState::Cancelled) {
+            self.subscribers.tell(&Event::OutboxGone { local });
+        } else if let Some((row, state)) = self.engine.outbox().find(|(row, _)| row.local == local)
+        {
+            let view = view::outbox(&self.engine, self.clock.now(), row, state);
+            self.subscribers.tell(&Event::Outbox(Box::new(view)));
+        }
+        if is_final(&state)
+            && let Some(Sending { reply, name, .. }) = self.callers.sends.remove(&local)
+        {
+            answer(reply, settled(local, name, state));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How things stand, in the words of the calls.
+
+use super::{
+    super::{
+        call::{CallError, Health, Link as LinkView, Status},
+        view,
+    },
+    Owner,
+};
+use crate::{
+    engine::{Disconnect, LinkStatus, StopReason},
+    net::tcp::Link,
+};
+
+impl Owner {
+    pub(super) fn status(&self) -> Status {
+        let status = self.engine.status();
+        Status {
+            account: status.account,
+            wanted_name: self.wanted.name.clone(),
+            device: self.engine.identity().device,
+            relay_name: status.relay_name.unwrap_or_default(),
+            relay_key: self.relay.key(),
+            addresses: self.relay.addresses().iter().map(ToString::to_string).collect(),
+            link: self.link_view(),
+        }
+    }
+
+    pub(super) fn link_view(&self) -> LinkView {
+        match self.engine.status().link {
+            LinkStatus::Waiting { until, why } => match (self.relay.announced(), why) {
+                (Some((announced, address)), _) => {
+                    LinkView::Untrusted { announced: *announced, address: address.clone() }
+                }
+                (None, why) => LinkView::Offline {
+                    why: why.as_ref().map(reason).unwrap_or_default(),
+                    retry_in_ms: Some(view::millis(until, self.clock.now())),
+                },
+            },
+            LinkStatus::Connecting | LinkStatus::Attaching => LinkView::Connecting,
+            LinkStatus::Live if !self.engine.is_listed() => LinkView::Syncing,
+            LinkStatus::Live => LinkView::Online {
+                address: self.relay.link().map(|link| link.peer().to_string()).unwrap_or_default(),
+            },
+            LinkStatus::Stopped(reason) => match reason {
+                StopReason::Superseded => LinkView::Stopped {
+                    why: "another session of this device took over".to_owned(),
+                    refusal: None,
+                },
+                StopReason::Refused(refusal) => {
+                    LinkView::Stopped { why: refusal.to_string(), refusal: Some(refusal) }
+                }
+                StopReason::Hopeless(why) => LinkView::Stopped { why, refusal: None },
+                StopReason::Offline => {
+                    LinkView::Stopped { why: "taken offline".to_owned(), refusal: None }
+                }
+            },
+        }
+    }
+
+    /// Why there is no relay for whoever needs it now.
+    pub(super) fn no_relay(&self, why: &str) -> CallError {
+        if let LinkStatus::Stopped(StopReason::Refused(refusal)) = self.engine.status().link {
+            return CallError::Refused { refusal };
+        }
+        match self.relay.announced() {
+            Some((announced, address)) => {
+                CallError::Untrusted { announced: *announced, address: address.clone() }
+            }
+            None => CallError::Offline { why: why.to_owned() },
+        }
+    }
+
+    pub(super) fn health(&self) -> Health {
+        Health {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            clock_skew_ms: self.relay.clock_skew_ms(),
+            outbox: self.engine.outbox().count(),
+            socket: self.relay.link().map(Link::options).unwrap_or_default(),
+        }
+    }
+}
+
+fn reason(why: &Disconnect) -> String {
+    match why {
+        Disconnect::Unreachable(why) | Disconnect::Lost(why) | Disconnect::Hopeless(why) => {
+            why.clone()
+        }
+        Disconnect::Goodbye(refusal) => refusal.to_string(),
+    }
+}
