@@ -117,7 +117,10 @@ pub enum Command {
         shell: Shell,
     },
     /// Prints the manual page
-    Man,
+    Man {
+        /// The page of this command alone
+        verb: Option<String>,
+    },
 }
 
 /// `send`.

@@ -46,7 +46,7 @@ pub async fn run(command: Command, config: &Config) -> Result<(), Failure> {
 async fn dispatch(command: Command, config: &Config, output: &mut Output) -> Result<(), Failure> {
     match command {
         Command::Completions { shell } => completions(shell, output),
-        Command::Man => manual(output),
+        Command::Man { verb } => manual(verb.as_deref(), output),
         Command::Trust(trust) => trust::run(trust, config, output).await,
         Command::Doctor => doctor::run(config, output).await,
         Command::Tail(tail) => {
@@ -84,7 +84,7 @@ async fn on_session(
         | Command::Trust(_)
         | Command::Doctor
         | Command::Completions { .. }
-        | Command::Man => unreachable!("dispatched before a session was opened"),
+        | Command::Man { .. } => unreachable!("dispatched before a session was opened"),
     }
 }
 
@@ -95,9 +95,15 @@ fn completions(shell: clap_complete::Shell, output: &mut Output) -> Result<(), F
     output.line(String::from_utf8_lossy(&script).trim_end())
 }
 
-fn manual(output: &mut Output) -> Result<(), Failure> {
+fn manual(verb: Option<&str>, output: &mut Output) -> Result<(), Failure> {
+    let mut command = <Cli as clap::CommandFactory>::command();
+    command.build();
+    if let Some(verb) = verb {
+        let found = command.find_subcommand(verb).cloned();
+        command = found.ok_or_else(|| Failure::Usage(format!("there is no command {verb}")))?;
+    }
     let mut page = Vec::new();
-    clap_mangen::Man::new(<Cli as clap::CommandFactory>::command())
+    clap_mangen::Man::new(command)
         .render(&mut page)
         .map_err(|error| Failure::io("cannot write the manual", error))?;
     output.line(String::from_utf8_lossy(&page).trim_end())

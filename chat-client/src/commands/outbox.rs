@@ -69,9 +69,13 @@ pub(super) async fn run(
     output: &mut Output,
 ) -> Result<(), Failure> {
     if let Some(OutboxCommand::Cancel { id }) = outbox.command {
-        return match session.call(Call::Cancel { local: LocalId(id) }).await? {
-            Answer::Done => Ok(()),
-            other => Err(unexpected(&other)),
+        return match session.call(Call::Cancel { local: LocalId(id) }).await {
+            Ok(Answer::Done) => Ok(()),
+            Ok(other) => Err(unexpected(&other)),
+            Err(Failure::NotFound { .. }) => {
+                Err(Failure::NotFound { what: format!("message {id} in the outbox") })
+            }
+            Err(failure) => Err(failure),
         };
     }
     let messages = match session.call(Call::Outbox).await? {
