@@ -142,7 +142,7 @@ impl Engine {
         } else if self.waiting.len() + self.requests.len() >= QUESTIONS_MAX {
             self.done(id, Err(CommandError::TooManyQuestions(QUESTIONS_MAX)));
         } else if self.link.is_live() {
-            self.ask_for(now, id, command);
+            self.ask_for(id, command);
         } else {
             self.link.hurry(now);
             self.waiting.push_back((id, command));
@@ -150,7 +150,7 @@ impl Engine {
     }
 
     /// Asks the relay what a command wants to know. The session is live.
-    pub(super) fn ask_for(&mut self, now: Timestamp, id: CommandId, command: Command) {
+    pub(super) fn ask_for(&mut self, id: CommandId, command: Command) {
         match command {
             Command::Join { room } => self.ask(Join { room }.into(), Purpose::Conversation(id)),
             Command::CreateRoom { name, topic, access, nonce } => {

@@ -243,7 +243,7 @@ impl Engine {
             _ if self.link.is_attaching() => return Err(ProtocolViolation::OutOfTurn),
             // What was under way when we hung up.
             _ if !self.link.is_live() => return Ok(()),
-            RelayMessage::Conversation(info) => self.on_conversation(now, info),
+            RelayMessage::Conversation(info) => self.on_conversation(info),
             RelayMessage::ConversationGone(gone) => self.on_conversation_gone(&gone),
             RelayMessage::Following(following) => self.on_following(now, following)?,
             RelayMessage::Forked(forked) => self.on_forked(forked.conversation, forked.head),

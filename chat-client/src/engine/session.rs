@@ -52,10 +52,10 @@ impl Engine {
         self.show_again();
         self.events.push_back(Event::StatusChanged);
         if welcome.conversations == 0 {
-            self.on_listed(now);
+            self.on_listed();
         }
         for (id, command) in std::mem::take(&mut self.waiting) {
-            self.ask_for(now, id, command);
+            self.ask_for(id, command);
         }
         Ok(())
     }
@@ -75,7 +75,7 @@ impl Engine {
     }
 
     /// The relay named a conversation.
-    pub(super) fn on_conversation(&mut self, now: Timestamp, info: ConversationInfo) {
+    pub(super) fn on_conversation(&mut self, info: ConversationInfo) {
         let id = info.id;
         self.learn_conversation(info);
         if let Some(conversation) = self.conversations.get_mut(&id) {
@@ -84,7 +84,7 @@ impl Engine {
         if let Some(left) = self.to_list.filter(|left| *left > 0) {
             self.to_list = Some(left - 1);
             if left == 1 {
-                self.on_listed(now);
+                self.on_listed();
             }
         }
     }
@@ -128,7 +128,7 @@ impl Engine {
     }
 
     /// Every conversation of the account is named.
-    fn on_listed(&mut self, now: Timestamp) {
+    fn on_listed(&mut self) {
         self.events.push_back(Event::ConversationsListed);
         let unlisted: Vec<ConversationId> = self
             .conversations

@@ -182,8 +182,8 @@ impl Relay {
     }
 
     /// The connection, if there is one.
-    pub(super) const fn link(&self) -> Option<&Link> {
-        self.link.as_ref()
+    pub(super) fn link(&self) -> Option<&Link> {
+        self.link.as_deref()
     }
 
     /// What answered in its place last time, and where.
