@@ -31,7 +31,8 @@ bugs! {
     RefusalTakenForFinal,
     /// The client transmits before its outbox is durable.
     OutboxNotDurable,
-    /// The client forgets at a restart which numbers it has used.
+    /// The client forgets at a restart which numbers it has used. A welcome repairs that, unless the
+    /// relay was restored from a copy that does not know them either.
     CounterForgotten,
     /// The client sends two messages in the wrong order.
     SendsSwapped,

@@ -102,6 +102,16 @@ impl Plan {
             faults.push((copy, Fault::CopyRelay));
             let later = copy + Duration::from_millis(rng.between(500, 20_000));
             faults.push((later, Fault::RestoreRelay));
+            if rng.chance(1, 2) {
+                // A whole house loses its power: programs start again on what only they remember,
+                // and their people go on writing.
+                for person in 0..people {
+                    let soon = later + Duration::from_millis(rng.below(500));
+                    faults.push((soon, Fault::CrashClient(person)));
+                    let again = soon + Duration::from_millis(rng.between(10, 10_000));
+                    actions.push((again, person, Action::SayInLobby));
+                }
+            }
         }
         if rng.chance(1, 5) {
             let person = usize::try_from(rng.below(people as u64)).expect("small");
