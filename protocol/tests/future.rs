@@ -18,7 +18,10 @@ use protocol::{
         record::{Class, Content, ENVELOPE_VERSION, Envelope, Record, Run, Target},
         refusal::{Refusal, RefusalCode},
         request::{Ban, Reply, Request},
-        room::{Access, AccountInfo, BanTarget, ConversationInfo, Kind, Presence, Role, Standing},
+        room::{
+            Access, AccountInfo, BanTarget, ConversationInfo, DeviceInfo, Kind, Presence, Role,
+            Standing,
+        },
         session::{Attach, Goodbye, Ping, PresenceChanged, Rejected, Welcome},
     },
     offer::{Offer, Suite, Suites, Version, Versions},
@@ -75,6 +78,21 @@ fn conversation() -> ConversationInfo {
         members: 2,
         genesis: ByteBuf::from(vec![9; 64]),
         ext: pairs(&[10]),
+    }
+}
+
+fn welcome() -> Welcome {
+    Welcome {
+        account: account(),
+        device: DeviceId([3; 16]),
+        relay_name: "relay".into(),
+        log_id: LogId([4; 16]),
+        keys: Vec::new(),
+        highest: Counter(5),
+        now: WallTime::from_millis(6),
+        conversations: 1,
+        body_bytes_max: 32_768,
+        ext: pairs(&[8, 12]),
     }
 }
 
@@ -165,18 +183,7 @@ fn even_tags_pass_through_every_value_that_grows() {
     assert_eq!(attach.ext.unknown_critical(), None);
     assert_eq!(from_client(&content), [ClientMessage::Attach(attach)]);
 
-    let welcome = Welcome {
-        account: account(),
-        device: DeviceId([3; 16]),
-        relay_name: "relay".into(),
-        log_id: LogId([4; 16]),
-        keys: Vec::new(),
-        highest: Counter(5),
-        now: WallTime::from_millis(6),
-        conversations: 1,
-        body_bytes_max: 32_768,
-        ext: pairs(&[8, 12]),
-    };
+    let welcome = welcome();
     let mut content = Vec::new();
     let expected = [RelayMessage::Welcome(welcome), RelayMessage::Conversation(conversation())];
     for message in &expected {
@@ -194,6 +201,32 @@ fn even_tags_pass_through_every_value_that_grows() {
 fn odd_tags_make_the_value_unreadable_and_nothing_around_it() {
     let attach = Attach { register: None, client: "chat-client 9.0.0".into(), ext: pairs(&[2, 3]) };
     assert_eq!(attach.ext.unknown_critical(), Some(3), "the relay refuses it by name");
+
+    let welcome = Welcome { ext: pairs(&[2, 9]), ..welcome() };
+    assert_eq!(welcome.unknown_critical(), Some(9), "the client ends the session");
+    let info = ConversationInfo { ext: pairs(&[11]), ..conversation() };
+    assert_eq!(info.unknown_critical(), Some(11));
+    let device =
+        |ext, account| DeviceInfo { device: DeviceId([3; 16]), account, signing_key: [1; 32], ext };
+    assert_eq!(device(pairs(&[13]), account()).unknown_critical(), Some(13));
+
+    // Whatever contains such a value is not understood either.
+    let critical = AccountInfo { ext: pairs(&[15]), ..account() };
+    let direct = ConversationInfo { peer: Some(critical.clone()), ..conversation() };
+    assert_eq!(direct.unknown_critical(), Some(15));
+    assert_eq!(Welcome { account: critical.clone(), ..welcome }.unknown_critical(), Some(9));
+    assert_eq!(device(pairs(&[2]), critical).unknown_critical(), Some(15));
+
+    let later = Envelope { ext: pairs(&[3]), ..envelope(Class::CONTENT, None) };
+    let read = Envelope::decode(&later.encode()).unwrap();
+    assert!(!read.is_understood() && read == later, "its name can be read, and no more");
+    assert!(envelope(Class::CONTENT, None).is_understood());
+    let later = Envelope { version: 2, ..envelope(Class::CONTENT, None) };
+    assert!(!later.is_understood());
+    let body = Body::Text(text(Ext::none())).encode();
+    let unread = Body::decode_unread(&body).unwrap();
+    assert!(matches!(unread, Body::Unknown(1, _)), "{unread:?}");
+    assert_eq!(unread.encode(), body);
 
     let notice = Notice {
         actor: None,

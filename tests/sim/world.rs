@@ -420,6 +420,7 @@ impl World {
                 | Notice::NameChanged { .. }
                 | Notice::Renumbered { .. }
                 | Notice::StoreFailing(_)
+                | Notice::NeedsNewer { .. }
                 | Notice::StoreRecovered => {}
             }
         }

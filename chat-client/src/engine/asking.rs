@@ -7,7 +7,7 @@ use protocol::{
         ClientMessage,
         refusal::{Refusal, RefusalCode},
         request::{ChainAt, CreateRoom, Join, Leave, Outcome, Reply, Request},
-        room::{ConversationInfo, DeviceInfo, Genesis, Kind},
+        room::{AccountInfo, ConversationInfo, DeviceInfo, Genesis, Kind},
         session::{Show, Typing, Watch},
     },
     time::{Timestamp, WallTime},
@@ -201,10 +201,13 @@ impl Engine {
                 Err(error) => self.done(command, Err(error)),
             },
             Purpose::Reply(command) => match outcome {
-                Ok(reply) => {
-                    self.learn_from(&reply);
-                    self.done_when_durable(command, Answer::Reply(Box::new(reply)));
-                }
+                Ok(reply) => match understood(reply) {
+                    Ok(reply) => {
+                        self.learn_from(&reply);
+                        self.done_when_durable(command, Answer::Reply(Box::new(reply)));
+                    }
+                    Err(error) => self.done(command, Err(error)),
+                },
                 Err(refusal) => self.done(command, Err(CommandError::Refused(refusal))),
             },
             Purpose::Nothing(command) => match outcome {
@@ -212,7 +215,9 @@ impl Engine {
                 Err(refusal) => self.done(command, Err(CommandError::Refused(refusal))),
             },
             Purpose::Resolve(name) => match outcome {
-                Ok(Reply::Resolve(person)) => self.on_resolved(name, person),
+                Ok(Reply::Resolve(person)) if person.unknown_critical().is_none() => {
+                    self.on_resolved(name, person);
+                }
                 Ok(_) => self.on_not_resolved(now, Destination::Person(name), &unreadable()),
                 Err(refusal) => self.on_not_resolved(now, Destination::Person(name), &refusal),
             },
@@ -230,6 +235,7 @@ impl Engine {
             },
             Purpose::Reopen(conversation) => match described(outcome) {
                 Ok(info) => self.learn_conversation(info),
+                Err(CommandError::NeedsNewer) => self.on_not_understood(conversation),
                 Err(_) => self.on_lost(conversation),
             },
             Purpose::Lookup(devices) => {
@@ -286,6 +292,10 @@ impl Engine {
     }
 
     fn learn_device(&mut self, device: DeviceInfo) {
+        if device.unknown_critical().is_some() {
+            // As if the relay did not know it: its messages come from somebody.
+            return;
+        }
         self.learn_person(&device.account);
         self.roster.learn_device(device.clone());
         self.change(Change::Device(device));
@@ -397,9 +407,58 @@ impl Engine {
 /// The conversation in a reply.
 fn described(outcome: Outcome) -> Result<ConversationInfo, CommandError> {
     match outcome {
-        Ok(Reply::Join(info) | Reply::CreateRoom(info) | Reply::OpenDirect(info)) => Ok(info),
+        Ok(Reply::Join(info) | Reply::CreateRoom(info) | Reply::OpenDirect(info))
+            if info.unknown_critical().is_none() =>
+        {
+            Ok(info)
+        }
         Ok(_) => Err(CommandError::NeedsNewer),
         Err(refusal) => Err(CommandError::Refused(refusal)),
+    }
+}
+
+/// The reply, unless the one thing that it is about cannot be understood. In a list that costs only
+/// the item its label.
+fn understood(mut reply: Reply) -> Result<Reply, CommandError> {
+    let critical = match &mut reply {
+        Reply::Resolve(person) | Reply::Rename(person) => person.unknown_critical(),
+        Reply::OpenDirect(info) | Reply::CreateRoom(info) | Reply::Join(info) => {
+            info.unknown_critical()
+        }
+        Reply::Members(members) => {
+            for member in members {
+                withhold_label(&mut member.account);
+            }
+            None
+        }
+        Reply::Ban(people) | Reply::Blocked(people) => {
+            for person in people {
+                withhold_label(person);
+            }
+            None
+        }
+        Reply::Lookup(_)
+        | Reply::Leave(())
+        | Reply::ListRooms(_)
+        | Reply::SetTopic(())
+        | Reply::SetRole(())
+        | Reply::Kick(())
+        | Reply::Unban(())
+        | Reply::Bans(_)
+        | Reply::Mute(())
+        | Reply::Invite(())
+        | Reply::Admit(())
+        | Reply::SetAccess(())
+        | Reply::Block(())
+        | Reply::ChainAt(_)
+        | Reply::Unknown(_) => None,
+    };
+    if critical.is_some() { Err(CommandError::NeedsNewer) } else { Ok(reply) }
+}
+
+fn withhold_label(person: &mut AccountInfo) {
+    if person.unknown_critical().is_some() {
+        person.name.clear();
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) enum Complete {
 pub(super) enum Listed {
     Yes,
     No,
+    /// In words of a later version, so that it is left alone in this session.
+    NotUnderstood,
 }
 
 /// Whether a conversation that was lost is ours again, and its log not compared yet. The relay may
@@ -188,7 +190,12 @@ impl Conversation {
     pub fn is_readable(&self) -> bool {
         let asked_directly =
             self.info.kind == Kind::DIRECT && self.info.standing == Standing::INVITED;
-        self.info.standing == Standing::JOINED || asked_directly
+        self.is_understood() && (self.info.standing == Standing::JOINED || asked_directly)
+    }
+
+    /// False if the relay described it in this session and this version does not know how.
+    pub fn is_understood(&self) -> bool {
+        self.listed != Listed::NotUnderstood
     }
 
     /// Where a stream would continue: the newest stored record and the chain there.

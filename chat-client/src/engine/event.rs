@@ -168,6 +168,12 @@ pub enum Notice {
         /// Which message.
         local: LocalId,
     },
+    /// The relay says something critical about a conversation that this version does not know.
+    /// Nothing is sent there and nothing is read from there; what was stored stays.
+    NeedsNewer {
+        /// Which.
+        conversation: ConversationId,
+    },
     /// The local store does not take writes; what arrives is not lost, the relay keeps it.
     StoreFailing(StoreFailure),
     /// The local store takes writes again.
@@ -216,6 +222,8 @@ pub enum StopReason {
     Refused(Refusal),
     /// Trying again cannot help: another relay's key, no common version.
     Hopeless(String),
+    /// The relay's welcome has this critical tag, which this version does not know.
+    Outdated(u16),
     /// The person wished it.
     Offline,
 }

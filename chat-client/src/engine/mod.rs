@@ -485,9 +485,13 @@ impl Engine {
         self.journal.push(change);
     }
 
-    /// True if messages may be offered to a conversation: not before it is known that the relay's
+    /// True if messages may be offered to a conversation: not where it is not known what they would
+    /// mean, and not before it is known that the relay's
     /// log is the one our numbers belong to.
     fn may_offer(&self, id: ConversationId) -> bool {
+        if self.conversations.get(&id).is_some_and(|conversation| !conversation.is_understood()) {
+            return false;
+        }
         match self.conversations.get(&id).map(|conversation| &conversation.stream) {
             Some(Stream::Live { .. }) => true,
             Some(Stream::Forked(_)) => false,

@@ -422,6 +422,7 @@ impl Engine {
 /// What a record of the relay says has happened to the room.
 fn room_change(record: &StoredRecord) -> Option<(Seq, RoomChange)> {
     record.id.filter(|id| id.device == DeviceId::RELAY)?;
+    Envelope::decode(&record.envelope).ok().filter(Envelope::is_understood)?;
     match &record.content {
         Content::Body(body) => match Body::decode(body) {
             Ok(Body::Notice(notice)) => Some((record.seq, notice.change)),
@@ -482,11 +483,13 @@ impl Walk {
     }
 
     fn keep(&mut self, seq: Seq, run: &Run<'_>, record: Record<'_>) {
-        // An envelope of a later version is stored and shown as such; it never stops the stream.
+        // An envelope of a later version is stored and shown as such; it never stops the stream,
+        // and acts on nothing.
         let envelope = Envelope::decode(&record.envelope).ok();
-        let target = envelope.as_ref().and_then(|envelope| envelope.target);
+        let understood = envelope.as_ref().filter(|envelope| envelope.is_understood());
+        let target = understood.and_then(|envelope| envelope.target);
         if let Some(target) = target
-            && envelope.as_ref().is_some_and(|envelope| envelope.class == Class::DELETE)
+            && understood.is_some_and(|envelope| envelope.class == Class::DELETE)
         {
             self.erased.push((target.seq, target.id));
         }

@@ -39,13 +39,13 @@ impl Engine {
         }
         self.link.hurry(now);
         match target {
-            Target::Conversation(conversation) => {
-                if self.conversations.contains_key(&conversation) {
-                    self.queue(wall, id, conversation, &draft);
-                } else {
-                    self.done(id, Err(CommandError::Unknown));
+            Target::Conversation(conversation) => match self.conversations.get(&conversation) {
+                None => self.done(id, Err(CommandError::Unknown)),
+                Some(known) if !known.is_understood() => {
+                    self.done(id, Err(CommandError::NeedsNewer));
                 }
-            }
+                Some(_) => self.queue(wall, id, conversation, &draft),
+            },
             Target::Room(name) => self.send_to_room(wall, id, name, draft),
             Target::Person(name) => self.send_to_person(wall, id, name, draft),
         }

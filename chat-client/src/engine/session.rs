@@ -33,6 +33,11 @@ impl Engine {
         if welcome.device != self.identity.device {
             return Err(ProtocolViolation::OtherDevice);
         }
+        if let Some(tag) = welcome.unknown_critical() {
+            self.link.stop(StopReason::Outdated(tag));
+            self.end_session(now);
+            return Ok(());
+        }
         self.link.welcomed(now);
         if self.account.as_ref() != Some(&welcome.account) {
             self.change(Change::Account(welcome.account.clone()));
@@ -77,9 +82,13 @@ impl Engine {
     /// The relay named a conversation.
     pub(super) fn on_conversation(&mut self, info: ConversationInfo) {
         let id = info.id;
-        self.learn_conversation(info);
-        if let Some(conversation) = self.conversations.get_mut(&id) {
-            conversation.listed = Listed::Yes;
+        if info.unknown_critical().is_some() {
+            self.on_not_understood(id);
+        } else {
+            self.learn_conversation(info);
+            if let Some(conversation) = self.conversations.get_mut(&id) {
+                conversation.listed = Listed::Yes;
+            }
         }
         if let Some(left) = self.to_list.filter(|left| *left > 0) {
             self.to_list = Some(left - 1);
@@ -87,6 +96,21 @@ impl Engine {
                 self.on_listed();
             }
         }
+    }
+
+    /// The relay says something about a conversation that must be understood and is not. What is
+    /// stored of it stays as it is, also on the disk: a newer version goes on from there.
+    pub(super) fn on_not_understood(&mut self, id: ConversationId) {
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            let pulls = conversation.disconnect();
+            conversation.listed = Listed::NotUnderstood;
+            for pull in pulls {
+                self.done(pull, Err(CommandError::NeedsNewer));
+            }
+            self.events.push_back(Event::ConversationChanged(id));
+            self.confirm_log_id();
+        }
+        self.events.push_back(Event::Notice(Notice::NeedsNewer { conversation: id }));
     }
 
     /// Takes what the relay says about a conversation, wherever it said it.
@@ -98,6 +122,9 @@ impl Engine {
         let changed = if let Some(conversation) = self.conversations.get_mut(&id) {
             // The head rises with the stream; an older description must not lower it.
             let head = info.head;
+            if !conversation.is_understood() {
+                conversation.listed = Listed::Yes;
+            }
             conversation.read = conversation.read.max(info.read);
             let changed = conversation.info != info;
             conversation.described = head;
@@ -272,6 +299,10 @@ impl Engine {
 
     /// Learns somebody's label, also our own; true if it is new.
     pub(super) fn learn_person(&mut self, person: &AccountInfo) -> bool {
+        if person.unknown_critical().is_some() {
+            // What was known before stays; who was unknown stays so.
+            return false;
+        }
         if let Some(own) = self.account.as_mut().filter(|own| own.account == person.account) {
             if own == person {
                 return false;

@@ -4,7 +4,7 @@ use protocol::{
     ids::Seq,
     message::{
         event::{Body, Notice as RoomNotice},
-        record::Class,
+        record::{Class, Envelope},
         refusal::{Refusal, RefusalCode},
         room::{AccountInfo, ConversationInfo},
     },
@@ -47,7 +47,10 @@ pub(super) fn outside(info: ConversationInfo) -> ConversationView {
 
 /// A record with the people behind it.
 pub(super) fn line(engine: &Engine, row: HistoryRow) -> Line {
-    let id = row.envelope.as_ref().map(protocol::message::record::Envelope::id);
+    let id = row.envelope.as_ref().map(Envelope::id);
+    let understood = row.envelope.as_ref().filter(|envelope| envelope.is_understood());
+    let class = understood.map_or(Class::CONTENT, |envelope| envelope.class);
+    let target = understood.and_then(|envelope| envelope.target);
     let said = match row.said {
         Said::Body(body) => SaidView::Body(body),
         Said::Erased => SaidView::Erased,
@@ -62,8 +65,8 @@ pub(super) fn line(engine: &Engine, row: HistoryRow) -> Line {
         time: row.time,
         id,
         sender: id.and_then(|id| engine.sender(id.device)).cloned(),
-        class: row.envelope.as_ref().map_or(Class::CONTENT, |envelope| envelope.class),
-        target: row.envelope.and_then(|envelope| envelope.target),
+        class,
+        target,
         said,
         named,
     }
@@ -188,6 +191,14 @@ pub(super) fn notice(engine: &Engine, notice: Notice) -> Event {
             ),
         ),
         Notice::StoreFailing(failure) => (Severity::Warning, format!("local store: {failure}")),
+        Notice::NeedsNewer { conversation } => (
+            Severity::Warning,
+            format!(
+                "{}: the relay describes it in a way that needs a newer version of this program; \
+                 it is left alone until then",
+                title(conversation)
+            ),
+        ),
         Notice::StoreRecovered => (Severity::Info, "the local store works again".to_owned()),
     };
     Event::Notice { text, severity }

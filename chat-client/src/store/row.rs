@@ -227,7 +227,7 @@ pub struct StoredRecord {
     pub time: WallTime,
     /// Who made it under which number; `None` if its envelope is of a later version.
     pub id: Option<MessageId>,
-    /// What it acts on, for an amend.
+    /// What it acts on, for an amend whose envelope is understood.
     pub target: Option<Seq>,
     /// The encoded envelope.
     pub envelope: Vec<u8>,
@@ -260,9 +260,9 @@ pub struct HistoryRow {
     pub seq: Seq,
     /// The relay's clock.
     pub time: WallTime,
-    /// What the sender says about it; `None` if it is of a later version.
+    /// What the sender says about it; `None` if it is of a later version and has another form.
     pub envelope: Option<Envelope>,
-    /// What it says.
+    /// What it says; [`Body::Unknown`] if the envelope is not understood, whatever the body's kind.
     pub said: Said,
 }
 
@@ -280,11 +280,14 @@ pub enum Said {
 impl HistoryRow {
     /// Decodes what was stored verbatim; never fails, because others wrote it.
     pub fn decode(seq: Seq, time: WallTime, envelope: &[u8], content: &Content<'_>) -> Self {
+        let envelope = Envelope::decode(envelope).ok();
+        let is_understood = envelope.as_ref().is_some_and(Envelope::is_understood);
+        let read = if is_understood { Body::decode } else { Body::decode_unread };
         let said = match content {
-            Content::Body(body) => Body::decode(body).map_or(Said::Unreadable, Said::Body),
+            Content::Body(body) => read(body).map_or(Said::Unreadable, Said::Body),
             Content::Erased(_) => Said::Erased,
         };
-        Self { seq, time, envelope: Envelope::decode(envelope).ok(), said }
+        Self { seq, time, envelope, said }
     }
 }
 

@@ -188,6 +188,10 @@ impl Hub {
             let detail = format!("at most {} bytes", self.config.limits.body_bytes_max);
             return Err(Refusal::last(RefusalCode::TOO_LARGE, detail));
         }
+        if let Some(critical) = envelope.ext.unknown_critical() {
+            let detail = format!("extension {critical} of the envelope");
+            return Err(Refusal::last(RefusalCode::UNSUPPORTED, detail));
+        }
         if envelope.epoch != 0 || send.signature.len() > SIGNATURE_BYTES_MAX {
             let detail = "sealed messages come with a later version";
             return Err(Refusal::last(RefusalCode::UNSUPPORTED, detail));

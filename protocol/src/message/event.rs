@@ -136,12 +136,7 @@ impl Body {
     ///
     /// If a known kind is malformed or beyond a limit.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        if bytes.len() > BODY_BYTES_MAX {
-            return Err(DecodeError);
-        }
-        let (kind, used) = read_varint(bytes)?;
-        let kind = u16::try_from(kind).map_err(|_| DecodeError)?;
-        let rest = &bytes[used..];
+        let (kind, rest) = split_kind(bytes)?;
         let text = |wrap: fn(Text) -> Self| {
             let text: Text = decode(rest)?;
             Ok(if text.ext.unknown_critical().is_some() {
@@ -162,6 +157,16 @@ impl Body {
             NOTICE => Self::notice(decode(rest)?, rest),
             later => Ok(Self::Unknown(later, rest.to_vec())),
         }
+    }
+
+    /// Decodes a body whose envelope is not understood here: whatever its kind, it is not readable.
+    ///
+    /// # Errors
+    ///
+    /// If it has no kind, or is too large.
+    pub fn decode_unread(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (kind, rest) = split_kind(bytes)?;
+        Ok(Self::Unknown(kind, rest.to_vec()))
     }
 
     fn notice(notice: Notice, bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -188,6 +193,14 @@ impl Body {
             Self::Unknown(..) => "unknown",
         }
     }
+}
+
+fn split_kind(bytes: &[u8]) -> Result<(u16, &[u8]), DecodeError> {
+    if bytes.len() > BODY_BYTES_MAX {
+        return Err(DecodeError);
+    }
+    let (kind, used) = read_varint(bytes)?;
+    Ok((u16::try_from(kind).map_err(|_| DecodeError)?, &bytes[used..]))
 }
 
 fn bounded(text: String, bytes_max: usize) -> Result<String, DecodeError> {

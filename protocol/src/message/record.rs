@@ -119,6 +119,12 @@ impl Envelope {
             || envelope.class > Class::CONTROL;
         if consistent && envelope.ext.is_within_limits() { Ok(envelope) } else { Err(DecodeError) }
     }
+
+    /// False if a later version made it and says that what it does cannot be known without knowing
+    /// that version: its name still counts, its class, its target and its body do not.
+    pub fn is_understood(&self) -> bool {
+        self.version == ENVELOPE_VERSION && self.ext.unknown_critical().is_none()
+    }
 }
 
 /// The digest that names an envelope: over the conversation, its bytes and the body's digest.

@@ -128,6 +128,14 @@ pub struct ConversationInfo {
     pub ext: Ext,
 }
 
+impl ConversationInfo {
+    /// The first critical tag in it that this version does not know.
+    pub fn unknown_critical(&self) -> Option<u16> {
+        let of_peer = || self.peer.as_ref().and_then(AccountInfo::unknown_critical);
+        self.ext.unknown_critical().or_else(of_peer)
+    }
+}
+
 /// A room in a listing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomSummary {
@@ -156,6 +164,13 @@ pub struct AccountInfo {
     pub ext: Ext,
 }
 
+impl AccountInfo {
+    /// The first critical tag in it that this version does not know.
+    pub fn unknown_critical(&self) -> Option<u16> {
+        self.ext.unknown_critical()
+    }
+}
+
 /// Whose device it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceInfo {
@@ -167,6 +182,13 @@ pub struct DeviceInfo {
     pub signing_key: [u8; 32],
     /// Later additions.
     pub ext: Ext,
+}
+
+impl DeviceInfo {
+    /// The first critical tag in it that this version does not know.
+    pub fn unknown_critical(&self) -> Option<u16> {
+        self.ext.unknown_critical().or_else(|| self.account.unknown_critical())
+    }
 }
 
 /// A member in a listing.

@@ -168,6 +168,13 @@ pub struct Welcome {
     pub ext: Ext,
 }
 
+impl Welcome {
+    /// The first critical tag in it that this version does not know.
+    pub fn unknown_critical(&self) -> Option<u16> {
+        self.ext.unknown_critical().or_else(|| self.account.unknown_critical())
+    }
+}
+
 /// Where the stream that a `Follow` asked for begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Following {

@@ -3,6 +3,7 @@
 mod bench;
 mod contacts;
 mod forks;
+mod future;
 mod reading;
 mod relay;
 mod sending;

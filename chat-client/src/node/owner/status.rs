@@ -51,6 +51,13 @@ impl Owner {
                     LinkView::Stopped { why: refusal.to_string(), refusal: Some(refusal) }
                 }
                 StopReason::Hopeless(why) => LinkView::Stopped { why, refusal: None },
+                StopReason::Outdated(tag) => LinkView::Stopped {
+                    why: format!(
+                        "this relay needs a newer version of this program (extension {tag}): \
+                         please update"
+                    ),
+                    refusal: None,
+                },
                 StopReason::Offline => {
                     LinkView::Stopped { why: "taken offline".to_owned(), refusal: None }
                 }

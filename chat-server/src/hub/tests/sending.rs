@@ -5,11 +5,14 @@ use protocol::{
     limits::{BODY_BYTES_MAX, UNSETTLED_MAX},
     message::{
         RelayMessage,
-        record::{Class, Target, chain_start},
+        ext::Ext,
+        record::{Class, Envelope, Target, chain_start},
         refusal::RefusalCode,
         session::Follow,
     },
 };
+
+use serde_bytes::ByteBuf;
 
 use crate::hub::{
     Input, Rate, ToSession,
@@ -67,6 +70,27 @@ fn a_retry_gets_the_same_place_before_and_after_the_commit() {
     let places: Vec<_> = relay.decisions(&ada).into_iter().map(|(_, place)| place).collect();
     assert_eq!(places, [Ok(Seq(2)); 3]);
     assert_eq!(relay.info(&ada, lobby).head, Seq(2));
+}
+
+#[test]
+fn what_an_envelope_says_must_be_understood_is_refused_by_its_number() {
+    let mut relay = Relay::new();
+    let ada = relay.join("ada", 1);
+    let lobby = relay.lobby();
+    let with = |tag| Ext(vec![(tag, ByteBuf::new())]);
+    let later = Envelope { ext: with(7), ..envelope(ada.device, 1, Class::CONTENT, None) };
+    relay.offer_envelope(&ada, lobby, 0, &later, &text("hello"));
+    relay.settle();
+    assert_eq!(relay.decision(&ada, 1), Err(RefusalCode::UNSUPPORTED));
+    let detail = relay.messages(ada.session).find_map(|message| match message {
+        RelayMessage::Rejected(rejected) => Some(rejected.refusal.detail.clone()),
+        _ => None,
+    });
+    assert_eq!(detail.as_deref(), Some("extension 7 of the envelope"));
+    let known = Envelope { ext: with(6), ..envelope(ada.device, 2, Class::CONTENT, None) };
+    relay.offer_envelope(&ada, lobby, 0, &known, &text("hello"));
+    relay.settle();
+    assert!(relay.decision(&ada, 2).is_ok());
 }
 
 #[test]
@@ -169,7 +193,7 @@ fn control_messages_and_signatures_wait_for_sealed_rooms() {
     let mut relay = Relay::new();
     let ada = relay.join("ada", 1);
     let lobby = relay.lobby();
-    let mut offer = |counter, change: &dyn Fn(&mut protocol::message::record::Envelope)| {
+    let mut offer = |counter, change: &dyn Fn(&mut Envelope)| {
         let mut envelope = envelope(ada.device, counter, Class::CONTENT, None);
         change(&mut envelope);
         relay.offer_envelope(&ada, lobby, 0, &envelope, &text("hi"));
