@@ -272,6 +272,11 @@ impl Hub {
             && self.in_flight.as_ref().is_none_or(|f| f.pledge.inputs.len() < BATCH_INPUTS_MAX)
     }
 
+    /// Messages in the batch that fills.
+    pub const fn pending_messages(&self) -> u32 {
+        self.filling.messages()
+    }
+
     /// How many sessions are attached.
     pub fn sessions(&self) -> usize {
         self.sessions.len()

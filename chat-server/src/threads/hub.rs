@@ -8,8 +8,9 @@
 //!
 //! One round takes everything that is in the inbox, then hands the next commit to the disk before
 //! it wakes the shards: the disk works while they send. What many read is not followed at once by
-//! more of the same ([`Hub::readers_of`]): the next commit waits until they are likely to have
-//! been sent the last one, so that a busy room's members get few large packets.
+//! more of the same ([`Hub::readers_of`]): the next commit waits until as much has come in again,
+//! or until they are likely to have been sent the last one, so that a busy room's members get few
+//! large packets.
 
 use std::{
     collections::BTreeMap,
@@ -114,8 +115,14 @@ pub(crate) struct HubThread {
     pub(crate) clock: Clock,
     /// The committer is reading the state again.
     pub(crate) reloading: bool,
-    /// No commit before, unless the batch is full.
-    pub(crate) gather_until: Timestamp,
+    pub(crate) gathering: Gathering,
+}
+
+/// Nothing is committed before this time, unless this many messages wait or the batch is full.
+#[derive(Debug, Default)]
+pub(crate) struct Gathering {
+    until: Timestamp,
+    messages: u32,
 }
 
 impl HubThread {
@@ -139,14 +146,16 @@ impl HubThread {
                 self.hub.handle_timeout(now, self.clock.wall());
             }
             self.sort_outputs(now, &mut outgoing, &mut operators);
-            let may_commit = now >= self.gather_until || !self.hub.wants_input();
+            let may_commit = now >= self.gathering.until
+                || self.hub.pending_messages() >= self.gathering.messages
+                || !self.hub.wants_input();
             if may_commit && let Some(commit) = self.hub.poll_commit() {
                 self.committer.post(CommitterMail::Commit(commit));
             }
             if self.hub.poll_reload() && !std::mem::replace(&mut self.reloading, true) {
                 self.committer.post(CommitterMail::Reload);
             }
-            held_back = (!may_commit).then_some(self.gather_until);
+            held_back = (!may_commit).then_some(self.gathering.until);
             self.inbox.batch_open.store(self.hub.wants_input(), Ordering::SeqCst);
             if self.inbox.wants_input() && self.inbox.somebody_waits.swap(false, Ordering::SeqCst) {
                 for mail in &mut outgoing {
@@ -203,7 +212,8 @@ impl HubThread {
                     let messages: u32 = publication.runs.iter().map(|run| run.count).sum();
                     if messages >= GATHER_FROM {
                         let sending = SEND_TIME * self.hub.readers_of(&publication);
-                        self.gather_until = now + sending.min(GATHER_MAX);
+                        let until = now + sending.min(GATHER_MAX);
+                        self.gathering = Gathering { until, messages };
                     }
                     for mail in &mut *outgoing {
                         mail.push(ShardMail::Publish(Arc::clone(&publication)));

@@ -15,7 +15,6 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use protocol::time::Timestamp;
 use tracing::error;
 
 use crate::{
@@ -38,7 +37,7 @@ pub(crate) mod reader;
 pub(crate) use self::hub::HubMail;
 use self::{
     committer::CommitterMail,
-    hub::{HubInbox, HubThread},
+    hub::{Gathering, HubInbox, HubThread},
     indexer::IndexerSignal,
     mailbox::Mailbox,
     reader::ReadQueue,
@@ -93,7 +92,7 @@ impl Threads {
             shards: threads.shards.iter().map(|shard| Arc::clone(&shard.mail)).collect(),
             clock,
             reloading: false,
-            gather_until: Timestamp::default(),
+            gathering: Gathering::default(),
         };
         threads.spawn("hub", move || hub.run())?;
         for (index, handle) in threads.shards.iter().enumerate() {
