@@ -184,11 +184,12 @@ impl Link {
     ) -> Result<(), ConnectionError> {
         while !self.is_backed_up() {
             let Some(first) = next() else { return Ok(()) };
-            self.connection.seal(&mut self.waiting, |content| {
-                first.append_to(content);
-                while content.len() < BATCH_BYTES_TARGET {
+            self.connection.seal(&mut self.waiting, |out| {
+                let target = out.len() + BATCH_BYTES_TARGET;
+                first.append_to(out);
+                while out.len() < target {
                     let Some(message) = next() else { break };
-                    message.append_to(content);
+                    message.append_to(out);
                 }
             })?;
         }

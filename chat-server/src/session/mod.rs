@@ -254,18 +254,19 @@ impl Session {
         !self.pending.is_empty() || !self.ready.is_empty()
     }
 
-    /// Appends whole messages to the content of a packet until there are `bytes_target` of them or
-    /// nothing is left; never more than a packet holds.
-    pub fn compose(&mut self, tails: &Tails, content: &mut Vec<u8>, bytes_target: usize) {
-        self.compose_pending(content, bytes_target);
+    /// Appends the content of one packet to `out`: whole messages until there are `bytes_target` of
+    /// them or nothing is left; never more than a packet holds.
+    pub fn compose(&mut self, tails: &Tails, out: &mut Vec<u8>, bytes_target: usize) {
+        let (target, full) = (out.len() + bytes_target, out.len() + CONTENT_BYTES_MAX);
+        self.compose_pending(out, target, full);
         // What is said about a conversation comes before its records.
         if !self.pending.is_empty() {
             return;
         }
-        while content.len() < bytes_target
+        while out.len() < target
             && let Some(conversation) = self.ready.front().copied()
         {
-            match self.compose_records(conversation, tails, content) {
+            match self.compose_records(conversation, tails, out, full) {
                 Composed::More => {}
                 Composed::Full => return,
                 Composed::Done => {
@@ -401,14 +402,15 @@ impl Session {
 
     // ---- composing ----
 
-    fn compose_pending(&mut self, content: &mut Vec<u8>, bytes_target: usize) {
+    /// Appends what is ready to be said, up to these lengths of `out`.
+    fn compose_pending(&mut self, out: &mut Vec<u8>, target: usize, full: usize) {
         let mut taken = 0;
-        while taken < self.pending.len() && content.len() < bytes_target {
+        while taken < self.pending.len() && out.len() < target {
             let message = first_message(&self.pending[taken..]);
-            if content.len() + message > CONTENT_BYTES_MAX {
+            if out.len() + message > full {
                 break;
             }
-            content.extend_from_slice(&self.pending[taken..taken + message]);
+            out.extend_from_slice(&self.pending[taken..taken + message]);
             taken += message;
         }
         if taken == self.pending.len() {
@@ -419,29 +421,29 @@ impl Session {
         }
     }
 
-    /// Appends the next run of a feed.
+    /// Appends the next run of a feed, up to this length of `out`.
     fn compose_records(
         &mut self,
         id: ConversationId,
         tails: &Tails,
-        content: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+        full: usize,
     ) -> Composed {
         let Some(feed) = self.feeds.get_mut(id) else { return Composed::Done };
         let Some(next) = feed.due() else { return Composed::Done };
         let end = feed.end();
-        let room = CONTENT_BYTES_MAX - content.len();
-        let room = room.saturating_sub(RECORDS_HEADER_BYTES_MAX);
+        let room = full.saturating_sub(out.len() + RECORDS_HEADER_BYTES_MAX);
         let last = if let Some(run) = tails.run_at(id, next) {
             if run.first == next && run.last() <= end {
                 // The usual case: everybody gets the same bytes.
                 if run.message.len() > room {
                     return Composed::Full;
                 }
-                content.extend_from_slice(&run.message);
+                out.extend_from_slice(&run.message);
                 run.last()
             } else {
                 let cut = cut(run.first, run.count, &run.records, (next, end), room);
-                match append_cut(content, id, run.time, cut) {
+                match append_cut(out, id, run.time, cut) {
                     Some(last) => last,
                     None => return Composed::Full,
                 }
@@ -452,7 +454,7 @@ impl Session {
                 return Composed::Starving;
             };
             let cut = cut(run.first, run.count, &run.records, (next, end), room);
-            match append_cut(content, id, run.time, cut) {
+            match append_cut(out, id, run.time, cut) {
                 Some(last) => last,
                 None => return Composed::Full,
             }
@@ -521,13 +523,13 @@ enum Composed {
 
 /// Appends a part of a run, if there is one that fits; its last place.
 fn append_cut(
-    content: &mut Vec<u8>,
+    out: &mut Vec<u8>,
     id: ConversationId,
     time: WallTime,
     cut: Option<(Seq, u32, &[u8])>,
 ) -> Option<Seq> {
     let (first, count, records) = cut?;
-    append_records(content, id, first, time, count, records);
+    append_records(out, id, first, time, count, records);
     Some(first.plus(count.into()).minus(1))
 }
 

@@ -132,11 +132,14 @@ fn run(session: &mut Session, log: &Log, seen: &mut Seen) {
         if !session.has_output() {
             return;
         }
-        let mut content = Vec::new();
-        session.compose(&log.tails, &mut content, BATCH_BYTES_TARGET);
+        // A packet that was sealed before it, for the same write.
+        let mut out = vec![0; BATCH_BYTES_TARGET + 1];
+        let start = out.len();
+        session.compose(&log.tails, &mut out, BATCH_BYTES_TARGET);
+        let content = &out[start..];
         assert!(content.len() <= CONTENT_BYTES_MAX);
         seen.packets += usize::from(!content.is_empty());
-        for message in MessageReader::new(&content) {
+        for message in MessageReader::new(content) {
             match RelayMessage::decode(message.expect("whole")).expect("valid") {
                 RelayMessage::Records(records) => {
                     let run = &records.run;

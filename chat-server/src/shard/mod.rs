@@ -578,8 +578,8 @@ fn compose(
         scratch.clear();
         while session.has_output() && scratch.len() < WRITE_BYTES {
             let before = scratch.len();
-            let sealed = link.connection.seal(scratch, |content| {
-                session.compose(tails, content, BATCH_BYTES_TARGET);
+            let sealed = link.connection.seal(scratch, |out| {
+                session.compose(tails, out, BATCH_BYTES_TARGET);
             });
             if let Err(error) = sealed {
                 warn!(%error, "cannot seal");

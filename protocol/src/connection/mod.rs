@@ -286,8 +286,8 @@ impl Connection {
         }
     }
 
-    /// Seals what `fill` appends, whole messages each with its length, as one packet, and appends
-    /// it to `out` with its length prefix. No packet if nothing is appended.
+    /// Seals what `fill` appends, whole messages each with its length, as one packet behind what
+    /// `out` holds, and puts its length prefix before it. No packet if nothing is appended.
     ///
     /// The initiator's first packet holds `Attach` and has to fit
     /// [`PACKET_BYTES_BEFORE_LOGIN_MAX`]: the relay does not know yet whether to trust it.
