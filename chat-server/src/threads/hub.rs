@@ -213,6 +213,7 @@ impl HubThread {
                     if messages >= GATHER_FROM {
                         let sending = SEND_TIME * self.hub.readers_of(&publication);
                         let until = now + sending.min(GATHER_MAX);
+                        let messages = messages + self.hub.pending_messages();
                         self.gathering = Gathering { until, messages };
                     }
                     for mail in &mut *outgoing {
