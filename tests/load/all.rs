@@ -1,7 +1,7 @@
 //! Every measurement that has a budget, as the budget defines it.
 
 use crate::cli::{
-    Durable, Fanout, Hostile, Idle, Latency, Measurement, Pairs, Start, Store, Storm,
+    Durable, Fanout, Hostile, Idle, Latency, Measurement, Pairs, Start, Store, Storm, Terminal,
 };
 
 /// They, and the store for those that are not about the chosen one.
@@ -22,6 +22,7 @@ pub(crate) fn measurements(chosen: Store) -> Vec<(Measurement, Store)> {
         pairs.clone(),
         Measurement::Durable(Durable { publishers: 8, window: 32, secs: 5 }),
         Measurement::Start(Start { messages: 1_000_000, conversations: 10_000, kills: 3 }),
+        Measurement::Terminal(Terminal { messages: 1_000_000, sends: 50, starts: 5 }),
         Measurement::Hostile(Hostile { messages: 1_000_000, silent: 5_000, secs: 6 }),
     ]
     .map(|measurement| (measurement, chosen))

@@ -86,6 +86,8 @@ pub(crate) enum Measurement {
     Start(Start),
     /// Memory, and what others notice, under peers that mean harm
     Hostile(Hostile),
+    /// Time of a headless message, and to the first screen with much history
+    Terminal(Terminal),
     /// All of them as the budgets define them
     All,
 }
@@ -194,6 +196,20 @@ pub(crate) struct Hostile {
     /// Length of each attack, and of the calm it is compared with
     #[arg(long, default_value_t = 6)]
     pub(crate) secs: u64,
+}
+
+/// See [`crate::terminal`].
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Terminal {
+    /// Messages in the client's history
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) messages: u64,
+    /// Headless messages after the first
+    #[arg(long, default_value_t = 50)]
+    pub(crate) sends: u32,
+    /// How often the client is started
+    #[arg(long, default_value_t = 5)]
+    pub(crate) starts: u32,
 }
 
 #[cfg(test)]

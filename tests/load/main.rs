@@ -5,7 +5,7 @@
 //!   report     figures, budgets     stats     latencies, usage                reordered
 //!   disk       how fast it is just now
 //!   room, member, author, payload   who says what, and who reads it
-//!   fanout latency idle storm pairs durable start hostile            a measurement each
+//!   fanout latency idle storm pairs durable start hostile terminal   a measurement each
 //! ```
 //!
 //! Everything runs on one thread: the relay should have the rest of the machine, and on a small one
@@ -32,6 +32,7 @@ mod room;
 mod start;
 mod stats;
 mod storm;
+mod terminal;
 
 use std::{io, process::ExitCode};
 
@@ -95,6 +96,7 @@ async fn measure(measurement: &Measurement, common: &Common) -> Result<Report, B
         Measurement::Durable(options) => durable::run(options, common).await,
         Measurement::Start(options) => start::run(options, common).await,
         Measurement::Hostile(options) => hostile::run(options, common).await,
+        Measurement::Terminal(options) => terminal::run(options, common),
         Measurement::All => Err(BenchError::Failed("all is many measurements".to_owned())),
     }
 }
