@@ -3,6 +3,7 @@
 mod architecture;
 mod disk;
 mod durability;
+mod exactly_once;
 mod first_minute;
 mod future;
 mod hostile;

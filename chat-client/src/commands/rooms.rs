@@ -1,6 +1,7 @@
 //! `rooms`, `join`, `leave`: which conversations there are, and being in them.
 
 use protocol::message::{
+    refusal::RefusalCode,
     request::{ListRooms, Reply},
     room::{Kind, RoomSummary, Standing},
 };
@@ -130,7 +131,12 @@ pub(super) async fn join(
     let answer = match joined {
         Err(failure) if join.create && is_missing(&failure) => {
             let access = access(join.access);
-            session.call(Call::Create { room, topic: join.topic, access }).await?
+            let create = Call::Create { room: room.clone(), topic: join.topic, access };
+            match session.call(create).await {
+                // Somebody else has founded it since we asked.
+                Err(failure) if is_taken(&failure) => session.call(Call::Join { room }).await?,
+                created => created?,
+            }
         }
         joined => joined?,
     };
@@ -149,6 +155,10 @@ pub(super) async fn join(
 
 fn is_missing(failure: &Failure) -> bool {
     failure.exit() == crate::exit::Exit::NotFound
+}
+
+fn is_taken(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused(refusal) if refusal.code == RefusalCode::NAME_TAKEN)
 }
 
 pub(super) async fn leave(target: &Target, session: &Session) -> Result<(), Failure> {

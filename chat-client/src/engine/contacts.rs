@@ -84,6 +84,8 @@ impl Engine {
         let account = match self.contacts.resolved.get(&name) {
             Some(account) => Some(*account),
             None if self.link.is_trying() => None,
+            // Nor may it overtake what waits for the relay's word on the same name.
+            None if self.is_waited_for(&Destination::Person(name.clone())) => None,
             None => self.roster.pin(&name),
         };
         match account.and_then(|account| self.direct_with(account)) {
@@ -123,9 +125,8 @@ impl Engine {
         let waiting: BTreeSet<Destination> = self
             .outbox
             .unresolved()
-            .into_iter()
-            .filter(|local| !self.contacts.held.contains_key(local))
-            .filter_map(|local| self.destination(local))
+            .filter(|row| !self.contacts.held.contains_key(&row.local))
+            .filter_map(|row| destination_of(row).cloned())
             .chain(self.contacts.opening.keys().cloned().map(Destination::Person))
             .collect();
         for destination in waiting {
@@ -281,7 +282,8 @@ impl Engine {
 
     /// Gives what waits for this conversation its numbers and bytes, in the order it was said.
     pub(super) fn place_waiting(&mut self, id: ConversationId) {
-        for local in self.outbox.unresolved() {
+        let waiting: Vec<LocalId> = self.outbox.unresolved().map(|row| row.local).collect();
+        for local in waiting {
             let Some(entry) = self.outbox.get(local) else { continue };
             let Payload::Unresolved { to, draft } = &entry.row.payload else { continue };
             if self.contacts.held.contains_key(&local) || !self.leads_to(to, id) {
@@ -354,15 +356,22 @@ impl Engine {
         directs.find(|conversation| with(&conversation.info)).map(Conversation::id)
     }
 
-    fn destination(&self, local: LocalId) -> Option<Destination> {
-        match &self.outbox.get(local)?.row.payload {
-            Payload::Unresolved { to, .. } => Some(to.clone()),
-            Payload::Encoded(_) => None,
-        }
+    fn is_waited_for(&self, destination: &Destination) -> bool {
+        let mut waiting = self.outbox.unresolved();
+        waiting.any(|row| destination_of(row) == Some(destination))
     }
 
     fn waiting_for(&self, destination: &Destination) -> Vec<LocalId> {
-        let unresolved = self.outbox.unresolved().into_iter();
-        unresolved.filter(|local| self.destination(*local).as_ref() == Some(destination)).collect()
+        let waiting = self.outbox.unresolved();
+        let here = waiting.filter(|row| destination_of(row) == Some(destination));
+        here.map(|row| row.local).collect()
+    }
+}
+
+/// Where a message goes that has no conversation yet.
+const fn destination_of(row: &OutboxRow) -> Option<&Destination> {
+    match &row.payload {
+        Payload::Unresolved { to, .. } => Some(to),
+        Payload::Encoded(_) => None,
     }
 }

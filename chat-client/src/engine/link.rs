@@ -10,7 +10,8 @@ use super::event::{Dial, Disconnect, LinkStatus, StopReason};
 const BACK_OFF_MIN: Duration = Duration::from_millis(250);
 /// Longest pause: nobody should wait longer than this for a network that came back.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
-/// A session that lived this long was a good one: the next pause is short again.
+/// A session that lived this long, or took a message of ours, was a good one: the next pause is
+/// short again.
 const GOOD_SESSION: Duration = Duration::from_secs(5);
 /// How long a relay may take to welcome us.
 const ATTACH_PATIENCE: Duration = Duration::from_secs(15);
@@ -76,6 +77,12 @@ impl Link {
         if let State::Live { heard, .. } = &mut self.state {
             *heard = now;
         }
+    }
+
+    /// The relay took something of ours: however short this session is, trying again soon is worth
+    /// it.
+    pub(super) const fn progressed(&mut self) {
+        self.failures = 0;
     }
 
     /// The connection ended by itself, or never began. False if it had ended already.
@@ -262,6 +269,16 @@ mod tests {
         assert!(link.failures > 1, "welcomed and dropped at once is no success");
         link.welcomed(Timestamp::ZERO);
         assert!(pause_after(&mut link, Timestamp::ZERO + GOOD_SESSION) <= 2 * BACK_OFF_MIN);
+    }
+
+    #[test]
+    fn sessions_that_end_soon_and_take_messages_never_lengthen_the_pause() {
+        let mut link = Link::new(SimRng::new(1));
+        for _ in 0..20 {
+            link.welcomed(Timestamp::ZERO);
+            link.progressed();
+            assert!(pause_after(&mut link, Timestamp::ZERO) <= 2 * BACK_OFF_MIN);
+        }
     }
 
     #[test]

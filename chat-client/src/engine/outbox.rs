@@ -11,7 +11,7 @@
 //! A conversation's messages form a *lane*, ordered by counter. They are offered in that order, at
 //! most [`UNSETTLED_MAX`] undecided at a time, and only once their bytes are durable (P1, P2).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use protocol::{
     ids::{ConversationId, Counter, Digest, Seq, sha256},
@@ -344,9 +344,8 @@ impl Outbox {
     }
 
     /// Rows that have no conversation yet, oldest first.
-    pub(super) fn unresolved(&self) -> BTreeSet<LocalId> {
-        let waiting = |row: &&OutboxRow| row.encoded().is_none() && row.stage == Stage::Queued;
-        self.rows().filter(waiting).map(|row| row.local).collect()
+    pub(super) fn unresolved(&self) -> impl Iterator<Item = &OutboxRow> {
+        self.rows().filter(|row| row.encoded().is_none() && row.stage == Stage::Queued)
     }
 
     pub(super) fn len(&self) -> usize {

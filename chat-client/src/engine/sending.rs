@@ -144,6 +144,7 @@ impl Engine {
         if !here || entry.row.stage == taken {
             return;
         }
+        self.link.progressed();
         let local = entry.row.local;
         self.decide(local, accepted.conversation, accepted.counter, taken);
         // Durable on the relay, so it can be said at once; a crash here only repeats the question.

@@ -82,6 +82,23 @@ fn what_was_queued_offline_goes_to_the_account_the_name_meant_then() {
 }
 
 #[test]
+fn what_is_said_offline_does_not_overtake_what_waits_for_the_same_name() {
+    let mut bench = Bench::online();
+    bench.relay.add_person("ann", 9);
+    bench.call(to_ann("one")).expect("queued");
+    bench.disconnect();
+    bench.relay.mute = true;
+    bench.connect();
+    bench.command(to_ann("two"));
+    bench.settle();
+    bench.disconnect();
+    bench.call(to_ann("three")).expect("queued");
+    bench.relay.mute = false;
+    bench.connect();
+    assert_eq!(bench.relay.texts(direct(9)), ["one", "two", "three"]);
+}
+
+#[test]
 fn a_message_whose_name_changed_hands_while_it_waited_is_held_until_the_person_decides() {
     let mut bench = Bench::online();
     bench.relay.add_person("ann", 9);
