@@ -76,6 +76,18 @@ impl Chat {
         })
     }
 
+    /// The same person with another program, such as a script that runs the client.
+    #[must_use]
+    pub fn with_binary(self, binary: PathBuf) -> Self {
+        Self { binary, ..self }
+    }
+
+    /// The same person with what is in another home.
+    #[must_use]
+    pub fn with_home(self, home: PathBuf) -> Self {
+        Self { home, ..self }
+    }
+
     /// The person's name.
     pub fn name(&self) -> &str {
         &self.name

@@ -149,6 +149,11 @@ impl Call {
             && self.returned > 0
     }
 
+    /// True for bytes that went into a pipe: what a program reports.
+    pub fn is_pipe_write(&self) -> bool {
+        self.on.starts_with("pipe:") && self.name == "write" && self.returned > 0
+    }
+
     /// True for a change of this file's bytes.
     pub fn is_file_write(&self) -> bool {
         self.on.starts_with('/')
@@ -157,7 +162,7 @@ impl Call {
     }
 
     /// The bytes of its string argument.
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let quoted = self.arguments.split('"').nth(1).unwrap_or_default();
         quoted.split("\\x").filter_map(|hex| u8::from_str_radix(hex, 16).ok()).collect()
     }

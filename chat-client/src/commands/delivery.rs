@@ -50,6 +50,8 @@ struct Pending {
 #[expect(clippy::large_enum_variant, reason = "there are few, and most get their answer")]
 enum Progress {
     Asked(Started),
+    /// It was in the outbox when this was asked, and may have left it for the log since.
+    Followed(Started),
     Answered(Result<Answer, CallError>),
 }
 
@@ -90,7 +92,18 @@ impl<'a> Delivery<'a> {
             let Some(Pending { draft, composed_at, progress }) = self.pending.pop_front() else {
                 return Ok(None);
             };
-            match progress.answer().await {
+            let was_followed = matches!(progress, Progress::Followed(_));
+            let mut answer = progress.answer().await;
+            if was_followed && matches!(answer, Err(CallError::NotFound { .. })) {
+                let body = draft.body(composed_at);
+                answer = match self.find_sent(&self.session.caller(), &body).await {
+                    Ok(Some(sent)) => Ok(Answer::Sent(sent)),
+                    // Somebody has taken it back.
+                    Ok(None) => answer,
+                    Err(error) => Err(error),
+                };
+            }
+            match answer {
                 Err(CallError::OwnerGone) => {
                     let progress = Progress::Answered(Err(CallError::OwnerGone));
                     self.pending.push_front(Pending { draft, composed_at, progress });
@@ -117,18 +130,14 @@ impl<'a> Delivery<'a> {
         let caller = self.session.caller();
         for mut pending in std::mem::take(&mut self.pending) {
             // The former owner answers nothing any more, so this does not wait.
-            let mut answer = pending.progress.answer().await;
-            let mut asked = None;
-            if answer == Err(CallError::OwnerGone) {
-                match self.ask_for(&caller, &pending.draft, pending.composed_at).await {
-                    Ok(Progress::Asked(started)) => asked = Some(started),
-                    Ok(Progress::Answered(found)) => answer = found,
-                    // The next round asks for this one and all behind it.
-                    Err(CallError::OwnerGone) => {}
-                    Err(error) => answer = Err(error),
-                }
-            }
-            pending.progress = asked.map_or(Progress::Answered(answer), Progress::Asked);
+            let answer = pending.progress.answer().await;
+            pending.progress = if answer == Err(CallError::OwnerGone) {
+                // If this owner is gone, too, the next round asks for this one and all behind it.
+                let asked = self.ask_for(&caller, &pending.draft, pending.composed_at).await;
+                asked.unwrap_or_else(|error| Progress::Answered(Err(error)))
+            } else {
+                Progress::Answered(answer)
+            };
             self.pending.push_back(pending);
         }
         let is_gone = |pending: &Pending| {
@@ -145,23 +154,23 @@ impl<'a> Delivery<'a> {
         composed_at: WallTime,
     ) -> Result<Progress, CallError> {
         let body = draft.body(composed_at);
-        let call = match self.locate(caller, &body).await? {
-            Whereabouts::Log(sent) => return Ok(Progress::Answered(Ok(Answer::Sent(sent)))),
-            Whereabouts::Outbox(local) => Call::Settled { local, until: self.until },
-            Whereabouts::Nowhere => self.call(draft.clone(), composed_at),
-        };
-        caller.start(call).await.map(Progress::Asked)
+        match self.locate(caller, &body).await? {
+            Whereabouts::Log(sent) => Ok(Progress::Answered(Ok(Answer::Sent(sent)))),
+            Whereabouts::Outbox(local) => {
+                let call = Call::Settled { local, until: self.until };
+                caller.start(call).await.map(Progress::Followed)
+            }
+            Whereabouts::Nowhere => {
+                let call = self.call(draft.clone(), composed_at);
+                caller.start(call).await.map(Progress::Asked)
+            }
+        }
     }
 
-    /// Looks where the message with this body is. A row leaves the outbox in the moment in which
-    /// its record is stored, so it is in one of the two, or was never kept.
+    /// Looks where the message with this body is. What has left the outbox is in every page that
+    /// is asked for afterwards, so it is in one of the two, or was never kept.
     async fn locate(&self, caller: &Caller, body: &Body) -> Result<Whereabouts, CallError> {
-        let find = Call::Find { target: self.target.clone() };
-        let conversation = match caller.call(find).await {
-            Ok(Answer::Conversation(known)) => Some(known.info.id),
-            Ok(_) | Err(CallError::NotFound { .. }) => None,
-            Err(error) => return Err(error),
-        };
+        let conversation = self.conversation(caller).await?;
         if let Answer::Outbox { messages } = caller.call(Call::Outbox).await? {
             let is_it = |message: &&OutboxView| {
                 let same_place = match (message.conversation, conversation) {
@@ -174,9 +183,28 @@ impl<'a> Delivery<'a> {
                 return Ok(Whereabouts::Outbox(message.local));
             }
         }
-        let Some(conversation) = conversation else { return Ok(Whereabouts::Nowhere) };
-        let found = find_in_log(caller, conversation, body).await?;
+        let found = self.find_sent(caller, body).await?;
         Ok(found.map_or(Whereabouts::Nowhere, Whereabouts::Log))
+    }
+
+    async fn find_sent(
+        &self,
+        caller: &Caller,
+        body: &Body,
+    ) -> Result<Option<SentMessage>, CallError> {
+        match self.conversation(caller).await? {
+            Some(conversation) => find_in_log(caller, conversation, body).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The place where the messages go, if it is known here.
+    async fn conversation(&self, caller: &Caller) -> Result<Option<ConversationId>, CallError> {
+        match caller.call(Call::Find { target: self.target.clone() }).await {
+            Ok(Answer::Conversation(known)) => Ok(Some(known.info.id)),
+            Ok(_) | Err(CallError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn call(&self, draft: Draft, composed_at: WallTime) -> Call {
@@ -197,7 +225,7 @@ impl<'a> Delivery<'a> {
 impl Progress {
     async fn answer(self) -> Result<Answer, CallError> {
         match self {
-            Self::Asked(started) => started.answer().await,
+            Self::Asked(started) | Self::Followed(started) => started.answer().await,
             Self::Answered(answer) => answer,
         }
     }

@@ -195,7 +195,12 @@ impl Follower {
                 // Too much came in our absence: the newest is here first, the rest has to be
                 // fetched. What cannot be had any more was trimmed.
                 let conversation = self.session.refresh(&followed.conversation).await?;
-                self.session.fetch_down_to(&conversation, followed.printed.next()).await?;
+                let from = followed.printed.next();
+                match self.session.fetch_down_to(&conversation, from).await {
+                    // Cut off meanwhile. It goes on when the conversation is there again.
+                    Err(Failure::Unreachable { .. }) => return Ok(()),
+                    fetched => fetched?,
+                };
                 page = self.session.page(id, after, PAGE_RECORDS_MAX).await?;
             }
             for line in &page {

@@ -117,6 +117,7 @@ impl Engine {
                 self.identity.ticket = ticket;
                 self.on_reconnect(now, id);
             }
+            Command::Flush => self.done_when_durable(id, Answer::Done),
             Command::Reconnect => self.on_reconnect(now, id),
             Command::GoOffline => {
                 let was_live = self.link.is_live();
@@ -176,6 +177,7 @@ impl Engine {
             | Command::Older { .. }
             | Command::SaveDraft { .. }
             | Command::Audit { .. }
+            | Command::Flush
             | Command::Reconnect
             | Command::GoOffline => {
                 unreachable!("only questions wait for a session: {command:?}")

@@ -126,6 +126,8 @@ pub enum Command {
         /// Which.
         conversation: ConversationId,
     },
+    /// Nothing but to know when everything decided so far is durable. Done then.
+    Flush,
     /// Try to connect now, also after having stopped.
     Reconnect,
     /// End the session cleanly and stay offline.

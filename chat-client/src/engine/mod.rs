@@ -450,10 +450,15 @@ impl Engine {
         self.journal.is_congested()
     }
 
+    /// True if nothing waits for the disk: what the store has is what is known here.
+    pub fn is_saved(&self) -> bool {
+        self.journal.is_idle()
+    }
+
     /// True if nothing is undecided and nothing waits for the disk: a program may end now without
     /// leaving work for its next start.
     pub fn is_settled(&self) -> bool {
-        self.journal.is_idle() && self.outbox.lanes().next().is_none()
+        self.is_saved() && self.outbox.lanes().next().is_none()
     }
 
     // ---- reactions ----

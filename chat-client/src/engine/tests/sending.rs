@@ -36,6 +36,22 @@ fn a_message_is_transmitted_only_once_it_is_durable() {
 }
 
 #[test]
+fn a_flush_is_done_once_everything_taken_before_is_stored() {
+    let mut bench = Bench::online();
+    bench.disk_stalls = true;
+    let news = bench.relay.they_say(ROOM, "theirs");
+    bench.deliver(news);
+    assert!(!bench.engine.is_saved());
+    let id = bench.command(Command::Flush);
+    bench.settle();
+    assert_eq!((bench.result(id), bench.stored().len()), (None, 0));
+    bench.disk_stalls = false;
+    bench.settle();
+    assert_eq!((bench.result(id), bench.stored().len()), (Some(Ok(Answer::Done)), 1));
+    assert!(bench.engine.is_saved());
+}
+
+#[test]
 fn what_is_said_offline_is_sent_in_order_after_a_restart() {
     let mut bench = Bench::online();
     bench.disconnect();

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{
     super::{
         call::{Answer, CallError, End, Link as LinkView, SentMessage, Target, Until},
-        disk::ReadId,
+        disk::{Read, ReadId},
         view,
     },
     Owner,
@@ -28,6 +28,8 @@ pub(super) struct Callers {
     pub(super) sends: BTreeMap<LocalId, Sending>,
     pub(super) reads: BTreeMap<ReadId, Reply>,
     pub(super) next_read: u64,
+    /// Pages that wait for what was taken before they were asked for.
+    pub(super) held_reads: BTreeMap<CommandId, (Read, Reply)>,
     /// For the relay.
     pub(super) online: Vec<Reply>,
     /// For everything that is new in a conversation.
@@ -61,6 +63,7 @@ impl Callers {
         commands
             || self.sends.values().any(|sending| !sending.reply.is_closed())
             || self.online.iter().chain(self.reads.values()).any(|reply| !reply.is_closed())
+            || self.held_reads.values().any(|(_, reply)| !reply.is_closed())
             || self.syncing.iter().any(|(_, reply)| !reply.is_closed())
     }
 }
@@ -82,6 +85,9 @@ impl Owner {
     }
 
     pub(super) fn on_done(&mut self, id: CommandId, result: Result<EngineAnswer, CommandError>) {
+        if let Some((read, reply)) = self.callers.held_reads.remove(&id) {
+            return self.read_now(read, reply);
+        }
         match self.callers.commands.remove(&id) {
             Some(Waiting::Answer(reply)) => answer(reply, self.answer_of(result)),
             Some(Waiting::Sent(until, reply)) => self.on_queued(until, reply, result),

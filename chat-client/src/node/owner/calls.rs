@@ -15,7 +15,7 @@ use super::{
     callers::{Reply, Waiting, answer},
 };
 use crate::{
-    engine::{Command, LinkStatus, Target as EngineTarget},
+    engine::{Command, CommandId, LinkStatus, Target as EngineTarget},
     store::{StoreFailure, row::HistoryRow},
 };
 
@@ -104,9 +104,13 @@ impl Owner {
     }
 
     fn command_at(&mut self, wall: WallTime, command: Command, waiting: Waiting) {
-        let id = self.engine.handle_command(self.clock.now(), wall, command);
+        let id = self.give(wall, command);
         self.callers.commands.insert(id, waiting);
+    }
+
+    fn give(&mut self, wall: WallTime, command: Command) -> CommandId {
         self.has_input = true;
+        self.engine.handle_command(self.clock.now(), wall, command)
     }
 
     /// Somebody wants the relay now: no use in waiting for the next try by itself.
@@ -116,7 +120,25 @@ impl Owner {
         }
     }
 
+    /// Reads once everything is stored that the engine has taken: what has left the outbox has to
+    /// be in the page. A store that takes no writes can still be read.
     fn read(&mut self, read: Read, reply: Reply) {
+        if self.engine.is_saved() || self.engine.status().store.is_some() {
+            self.read_now(read, reply);
+        } else {
+            let id = self.give(Clock::wall(), Command::Flush);
+            self.callers.held_reads.insert(id, (read, reply));
+        }
+    }
+
+    /// The store has begun to refuse writes: nobody waits for them before reading.
+    pub(super) fn release_reads(&mut self) {
+        for (read, reply) in std::mem::take(&mut self.callers.held_reads).into_values() {
+            self.read_now(read, reply);
+        }
+    }
+
+    pub(super) fn read_now(&mut self, read: Read, reply: Reply) {
         let id = ReadId(self.callers.next_read);
         self.callers.next_read += 1;
         match self.disk.request(Job::Read(id, read)) {

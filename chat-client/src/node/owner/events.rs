@@ -63,6 +63,9 @@ impl Owner {
 
     fn on_status(&mut self) {
         self.vary_name();
+        if self.engine.status().store.is_some() {
+            self.release_reads();
+        }
         let status = self.status();
         match &status.link {
             LinkView::Offline { why, .. } if !why.is_empty() => self.give_up_sends(why),
