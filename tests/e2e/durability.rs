@@ -104,8 +104,13 @@ fn lost_by_relay(life: &Life, directory: &Path) -> usize {
     let left = directory.join("left");
     after_power_cut(&life.calls, &directory.join("data"), &left).expect("rebuilt");
     let options = RelayOptions::new(relay_binary().expect("built"), &left);
-    // A relay whose files are damaged has lost everything.
-    let Ok(relay) = RelayProcess::start(&options) else { return life.accepted.len() };
+    let relay = match RelayProcess::start(&options) {
+        Ok(relay) => relay,
+        Err(error) => {
+            eprintln!("nothing can be had of what is left: {error}");
+            return life.accepted.len();
+        }
+    };
     let found = runtime().block_on(async {
         let mut client = connect(relay.endpoint(), &life.identity).await;
         let Ok((_, conversations)) = client.attach(life.identity.attach()).await else { return 0 };

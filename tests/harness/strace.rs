@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -188,6 +188,9 @@ pub fn after_power_cut(calls: &[Call], data_dir: &Path, to: &Path) -> io::Result
     let mut files: BTreeMap<PathBuf, Rebuilt> = BTreeMap::new();
     for call in calls {
         let path = Path::new(&call.on);
+        if call.returned < 0 {
+            continue;
+        }
         if call.name.starts_with("rename") {
             // A rename moves both views: the file system's own journal keeps their order.
             let decoded: Vec<PathBuf> =
@@ -223,8 +226,12 @@ pub fn after_power_cut(calls: &[Call], data_dir: &Path, to: &Path) -> io::Result
             continue;
         };
         let target = to.join(name);
-        fs::create_dir_all(target.parent().unwrap_or(to))?;
-        fs::write(target, durable)?;
+        // The programs keep what is theirs to themselves, and refuse keys that others can read.
+        let directory = target.parent().unwrap_or(to);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(target)?.write_all(&durable)?;
     }
     Ok(())
 }
@@ -269,7 +276,9 @@ mod tests {
         assert_eq!(calls.len(), 5);
         let to = tempfile::tempdir().unwrap();
         after_power_cut(&calls, Path::new("/d"), to.path()).unwrap();
-        assert_eq!(fs::read(to.path().join("j")).unwrap(), b"\0ab");
+        let rebuilt = to.path().join("j");
+        assert_eq!(fs::read(&rebuilt).unwrap(), b"\0ab");
+        assert_eq!(fs::metadata(&rebuilt).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
