@@ -161,8 +161,8 @@ fn queue(directory: &Path) -> (Chat, Vec<Call>) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     relay.kill().expect("it can be killed");
 
-    let lines: String = (1..=MESSAGES).map(|number| format!("message {number}\n")).collect();
-    let child = traced.feed(["send", "#lobby", "--lines", "--no-wait", "--json"], lines);
+    let lines: Vec<_> = (1..=MESSAGES).map(|number| format!("message {number}")).collect();
+    let child = traced.feed(["send", "#lobby", "--lines", "--no-wait", "--json"], lines.join("\n"));
     let output = child.and_then(Child::wait_with_output).expect("the client starts");
     let queued = String::from_utf8_lossy(&output.stdout).lines().count();
     let stderr = String::from_utf8_lossy(&output.stderr);
