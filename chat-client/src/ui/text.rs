@@ -74,7 +74,7 @@ fn wrap_line(line: &str, cells: usize, rows: &mut Vec<String>) {
             rows.push(finished(&mut row));
             used = 0;
         }
-        for grapheme in piece.graphemes(true) {
+        for grapheme in piece.graphemes(true).flat_map(|grapheme| parts(grapheme, cells)) {
             let grapheme_width = grapheme_width(grapheme);
             if used + grapheme_width > cells {
                 if grapheme == " " {
@@ -88,6 +88,18 @@ fn wrap_line(line: &str, cells: usize, rows: &mut Vec<String>) {
         }
     }
     rows.push(finished(&mut row));
+}
+
+/// A grapheme as it is, or its characters if it is wider than a row: stacked marks of several
+/// scripts make one of any width.
+fn parts(grapheme: &str, cells: usize) -> impl Iterator<Item = &str> {
+    let is_whole = grapheme_width(grapheme) <= cells;
+    let step = move |at: &usize| {
+        let rest = grapheme.get(*at..).filter(|rest| !rest.is_empty())?;
+        let end = if is_whole { rest.len() } else { rest.chars().next()?.len_utf8() };
+        Some((&rest[..end], at + end))
+    };
+    std::iter::successors(step(&0), move |(_, at)| step(at)).map(|(part, _)| part)
 }
 
 fn finished(row: &mut String) -> String {
@@ -142,6 +154,15 @@ mod tests {
         assert_eq!(wrap("ab日本", 4), ["ab日", "本"]);
         assert_eq!(fit("日本語", 5), "日本…");
         assert_eq!(fit("日本語", 4), "日…");
+    }
+
+    #[test]
+    fn a_grapheme_wider_than_a_row_is_taken_apart() {
+        let stacked = "\u{384}\u{bc6}\u{c01}";
+        assert_eq!((stacked.graphemes(true).count(), wrap(stacked, 3).len()), (1, 1));
+        let rows = wrap(stacked, 2);
+        assert!(rows.iter().all(|row| width(row) <= 2), "{rows:?}");
+        assert_eq!(rows.concat(), stacked);
     }
 
     #[test]
