@@ -91,6 +91,9 @@ impl OpenRun {
 
     /// Ends the run: what the journal keeps, and what members receive.
     pub(crate) fn finish(mut self) -> (Appended, PublishedRun) {
+        // It is kept for long, and grew by doubling: half of it may be empty.
+        self.bytes.shrink_to_fit();
+        self.decisions.shrink_to_fit();
         let records_bytes = self.bytes.len() - HEADER_BYTES_MAX;
         let header =
             records_header(self.conversation, self.first, self.time, self.count, records_bytes);
@@ -283,6 +286,17 @@ mod tests {
         for count in [1, 3, 200] {
             let run = published(count);
             assert_eq!(run.message, message_of(&run));
+        }
+    }
+
+    #[test]
+    fn a_run_takes_no_more_memory_than_its_bytes() {
+        for count in [1, 3, 200] {
+            let PublishedRun { message, records, .. } = published(count);
+            drop(records);
+            let length = message.len();
+            let message = message.try_into_mut().expect("shared with nobody");
+            assert_eq!(message.capacity(), length);
         }
     }
 
