@@ -23,17 +23,36 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// A `tail` that stays connected.
 struct Tail {
     child: Child,
+    lines: Lines,
     notes: Lines,
 }
 
 impl Tail {
+    /// Follows when this returns: it has printed the newest record there was.
     fn start(person: &Chat) -> Self {
-        let mut child =
-            person.command(["tail", ROOM, "--json"]).spawn().expect("the client starts");
-        // Read, so that the child never blocks on a full pipe.
-        Lines::of(child.stdout.take().expect("stdout is piped"));
+        let mut command = person.command(["tail", ROOM, "--json", "-n", "1"]);
+        let mut child = command.spawn().expect("the client starts");
+        let lines = Lines::of(child.stdout.take().expect("stdout is piped"));
         let notes = Lines::of(child.stderr.take().expect("stderr is piped"));
-        Self { child, notes }
+        lines.wait_for("a record", |_| true);
+        Self { child, lines, notes }
+    }
+
+    fn wait_for(&self, words: &str) {
+        let words = format!("{words:?}");
+        self.lines.wait_for(&words, |line| line.contains(&words));
+    }
+
+    /// The records that were printed from where the relay's history differed.
+    fn again(&self) -> Vec<Line> {
+        let lines = self.lines.so_far();
+        let parse = |line: &String| serde_json::from_str(line).expect("a JSON line");
+        let mut records: Vec<Line> = lines.iter().map(parse).collect();
+        let goes_back = |pair: &[Line]| pair[0].seq >= pair[1].seq;
+        let turns = records.windows(2).filter(|pair| goes_back(pair)).count();
+        assert_eq!(turns, 1, "it goes back once: {lines:#?}");
+        let turn = records.windows(2).position(goes_back).map_or(0, |last| last + 1);
+        records.split_off(turn)
     }
 }
 
@@ -118,6 +137,9 @@ fn a_relay_restored_from_an_older_copy_gets_back_what_is_offered_again() {
     ];
     let before = wait_for_messages(&ada, &everything);
     wait_for_messages(&bob, &everything);
+    for tail in &tails {
+        tail.wait_for("ada after 2");
+    }
 
     proxy.set_target(None);
     relay.kill().expect("it can be killed");
@@ -154,5 +176,16 @@ fn a_relay_restored_from_an_older_copy_gets_back_what_is_offered_again() {
     for who in [&ada, &bob, &carl] {
         assert_eq!(wait_for_messages(who, &all), healed, "{} sees what bob sees", who.name());
         succeed(who, &["audit", ROOM]);
+    }
+    // Whoever followed has seen it: all from where the histories part, once each, in the new order.
+    let history = ada.history(ROOM, 1_000).expect("history");
+    for tail in &tails {
+        tail.wait_for("carl again");
+        let again = tail.again();
+        let first = again.first().map(|line| line.seq);
+        let expected: Vec<&Line> = history.iter().filter(|line| Some(line.seq) >= first).collect();
+        assert_eq!(again.iter().collect::<Vec<_>>(), expected);
+        let told = |words: &str| again.iter().any(|line| line.text.as_deref() == Some(words));
+        assert!(told("bob after") && told("carl after") && told("carl again"), "{again:#?}");
     }
 }

@@ -25,6 +25,7 @@ pub struct Pty {
     master: Box<dyn MasterPty + Send>,
     keyboard: Keyboard,
     window: Arc<Window>,
+    modes_before: String,
 }
 
 /// What goes to the program: keys, and the terminal's own answers.
@@ -51,6 +52,8 @@ impl Pty {
     /// If there is no terminal or no such program.
     pub fn start(command: CommandBuilder, size: Size) -> io::Result<Self> {
         let pair = native_pty_system().openpty(pty_size(size)).map_err(io::Error::other)?;
+        // Before the program can change them.
+        let modes_before = modes(pair.master.as_ref());
         let child = pair.slave.spawn_command(command).map_err(io::Error::other)?;
         // Ours would keep the terminal open when the program is gone.
         drop(pair.slave);
@@ -62,7 +65,7 @@ impl Pty {
         let (shown, answers) = (Arc::clone(&window), Arc::clone(&keyboard));
         // Ends when the program has closed the terminal.
         thread::spawn(move || shown.watch(output, &answers));
-        Ok(Self { child, master: pair.master, keyboard, window })
+        Ok(Self { child, master: pair.master, keyboard, window, modes_before })
     }
 
     /// Types, in the words of [`keys::bytes`].
@@ -119,9 +122,9 @@ impl Pty {
         self.master.resize(pty_size(size)).map_err(io::Error::other)
     }
 
-    /// How the terminal treats keys and output, to be compared before and after a program.
-    pub fn modes(&self) -> String {
-        format!("{:?}", self.master.get_termios())
+    /// Whether the terminal treats keys and output as it did before the program.
+    pub fn has_modes_as_before(&self) -> bool {
+        modes(self.master.as_ref()) == self.modes_before
     }
 
     /// The program's process id.
@@ -215,6 +218,11 @@ fn wait<'a>(
 /// A test that failed with the lock held has printed why; the others go on.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How a terminal treats keys and output, to be compared.
+fn modes(terminal: &dyn MasterPty) -> String {
+    format!("{:?}", terminal.get_termios())
 }
 
 const fn pty_size(size: Size) -> PtySize {

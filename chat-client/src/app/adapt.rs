@@ -194,6 +194,7 @@ pub(super) fn news(event: &NodeEvent, own: &Own, now: WallTime) -> Option<Data> 
         NodeEvent::Gone { conversation, refusal } => {
             Data::Gone(*conversation, refusal.as_ref().map(ToString::to_string))
         }
+        NodeEvent::Forked { conversation, .. } => Data::Forked(*conversation),
         NodeEvent::Outbox(view) => Data::Pending(pending(view, own, now)),
         NodeEvent::OutboxGone { local } => Data::PendingGone(local.0),
         NodeEvent::Progress { conversation, members } => {

@@ -8,7 +8,7 @@ use super::{
     effect::Effect,
     event::{Answer, Data, Focus, Page, Place},
     link::LinkState,
-    timeline::{Entry, Scroll},
+    timeline::{Entry, Scroll, Timeline},
     update::show,
 };
 
@@ -45,6 +45,7 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
         }
         Data::Page(page) => on_page(app, page),
         Data::Appended(id, entries) => on_appended(app, id, entries),
+        Data::Forked(id) => on_forked(app, id),
         Data::Pending(pending) => on_pending(app, pending),
         Data::PendingGone(local) => {
             app.outbox.remove(&local);
@@ -175,6 +176,16 @@ fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Ef
     }
     drop_arrived(app, id);
     Vec::new()
+}
+
+/// Another history begins somewhere below: it is read from its end, as at the first look.
+fn on_forked(app: &mut App, id: ConversationId) -> Vec<Effect> {
+    let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
+    conversation.timeline = Timeline::default();
+    conversation.scroll = Scroll::Live;
+    conversation.selected = None;
+    conversation.is_loading = app.current == Some(id);
+    if conversation.is_loading { vec![Effect::Load(id, Place::Newest)] } else { Vec::new() }
 }
 
 fn on_pending(app: &mut App, pending: Pending) -> Vec<Effect> {

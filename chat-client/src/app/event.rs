@@ -83,6 +83,8 @@ pub enum Data {
     Page(Page),
     /// New records at the end of a conversation.
     Appended(ConversationId, Vec<Entry>),
+    /// Records on the screen may not be in the history any more.
+    Forked(ConversationId),
     /// An own message that is not in the history yet is new, or stands differently.
     Pending(Pending),
     /// One was taken back, or dismissed.

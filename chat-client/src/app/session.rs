@@ -146,6 +146,7 @@ impl Session {
             NodeEvent::Missed => self.is_behind = true,
             NodeEvent::Conversation(_)
             | NodeEvent::Gone { .. }
+            | NodeEvent::Forked { .. }
             | NodeEvent::Outbox(_)
             | NodeEvent::OutboxGone { .. }
             | NodeEvent::Progress { .. }

@@ -418,3 +418,20 @@ fn only_what_came_after_something_read_is_marked_new() {
     let partly = Summary { read: Seq(1), unread: 1, ..unread };
     assert_eq!(app(vec![partly]).current().and_then(|c| c.unread_from), Some(Seq(2)));
 }
+
+#[test]
+fn another_history_is_read_from_its_end() {
+    let mut app = lobby();
+    let entries = vec![text(41, "bea", "moved aside")];
+    let page = Page {
+        conversation: id(1),
+        place: Place::Newest,
+        entries,
+        amends: vec![],
+        is_oldest: true,
+    };
+    update(&mut app, Event::Data(Data::Page(page)));
+    let effects = update(&mut app, Event::Data(Data::Forked(id(1))));
+    assert_eq!(effects, [Effect::Load(id(1), Place::Newest)]);
+    assert_eq!(app.conversations[&id(1)].timeline.newest(), None);
+}

@@ -18,6 +18,7 @@ mod rooms;
 mod send;
 mod session;
 mod tail;
+mod trail;
 mod trust;
 mod whoami;
 

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use protocol::ids::{ConversationId, Seq};
 use tokio::time::{Instant, sleep_until};
 
-use super::{history, json::MessageJson, render, session::Session};
+use super::{history, json::MessageJson, render, session::Session, trail::Trail};
 use crate::{
     cli,
     node::{
@@ -42,10 +42,10 @@ struct Follower {
     zone: TimeZone,
 }
 
-/// A conversation and how far it has been printed.
+/// A conversation and what has been printed of it.
 struct Followed {
     conversation: ConversationView,
-    printed: Seq,
+    trail: Trail,
 }
 
 impl Follower {
@@ -98,31 +98,30 @@ impl Follower {
         };
         for conversation in wanted {
             let id = conversation.info.id;
-            let printed = match since {
-                Some(since) => {
-                    self.session.fetch_down_to(&conversation, since.next()).await?;
-                    since
-                }
-                None => conversation.high.minus(count.into()),
-            };
+            if let Some(since) = since {
+                self.session.fetch_down_to(&conversation, since.next()).await?;
+            }
+            let start = since.unwrap_or(conversation.high);
+            let before = At::Before(start.next());
+            let before = self.session.page(id, before, PAGE_RECORDS_MAX).await?;
+            let trail = Trail::new(start, &before);
             if since.is_none() && count > 0 {
                 // May reach below what is stored; what is not here was not asked for by place.
-                let before = conversation.high.next();
-                let lines = history::last(&self.session, &conversation, before, count).await?;
+                let lines =
+                    history::last(&self.session, &conversation, start.next(), count).await?;
                 history::print(&conversation, &lines, output)?;
-                let printed = conversation.high;
-                self.followed.insert(id, Followed { conversation, printed });
-            } else {
-                self.followed.insert(id, Followed { conversation, printed });
-                self.catch_up(id, output).await?;
             }
+            self.followed.insert(id, Followed { conversation, trail });
+            self.catch_up(id, output).await?;
         }
         Ok(())
     }
 
     async fn on_event(&mut self, event: Event, output: &mut Output) -> Result<(), Failure> {
         match event {
-            Event::Appended { conversation, .. } => self.catch_up(conversation, output).await,
+            Event::Appended { conversation, .. } | Event::Forked { conversation, .. } => {
+                self.catch_up(conversation, output).await
+            }
             Event::Conversation(conversation) => self.on_conversation(*conversation, output).await,
             Event::Missed => {
                 for conversation in self.session.conversations().await? {
@@ -177,7 +176,7 @@ impl Follower {
             followed.conversation = conversation;
         } else if self.targets.is_empty() {
             // It is new here, so all of it is news, from the first record there is.
-            self.followed.insert(id, Followed { conversation, printed: Seq::ZERO });
+            self.followed.insert(id, Followed { conversation, trail: Trail::new(Seq::ZERO, &[]) });
         } else {
             return Ok(());
         }
@@ -186,17 +185,30 @@ impl Follower {
 
     /// Prints everything that is stored above what was printed.
     async fn catch_up(&mut self, id: ConversationId, output: &mut Output) -> Result<(), Failure> {
-        let Some(followed) = self.followed.get_mut(&id) else { return Ok(()) };
+        let Some(Followed { conversation, trail }) = self.followed.get_mut(&id) else {
+            return Ok(());
+        };
         loop {
-            let after = At::After(followed.printed);
-            let mut page = self.session.page(id, after, PAGE_RECORDS_MAX).await?;
-            let Some(first) = page.first() else { return Ok(()) };
-            if first.seq > followed.printed.next() && followed.printed > Seq::ZERO {
+            let Some(mut page) = trail.above(&self.session, conversation).await? else {
+                trail.go_back(&self.session, conversation).await?;
+                let title = Untrusted::new(&conversation.title()).for_line();
+                let place = trail.high();
+                tell(&format!(
+                    "note: {title}: the history after record {place} has moved aside; what follows \
+                     is the relay's"
+                ));
+                continue;
+            };
+            if page.is_empty() {
                 // Too much came in our absence: the newest is here first, the rest has to be
                 // fetched. What cannot be had any more was trimmed.
-                let conversation = self.session.refresh(&followed.conversation).await?;
-                let from = followed.printed.next();
-                match self.session.fetch_down_to(&conversation, from).await {
+                let after = At::After(trail.high());
+                page = self.session.page(id, after, PAGE_RECORDS_MAX).await?;
+                if page.is_empty() {
+                    return Ok(());
+                }
+                *conversation = self.session.refresh(conversation).await?;
+                match self.session.fetch_down_to(conversation, trail.high().next()).await {
                     // Cut off meanwhile. It goes on when the conversation is there again.
                     Err(Failure::Unreachable { .. }) => return Ok(()),
                     fetched => fetched?,
@@ -207,16 +219,16 @@ impl Follower {
                 match output.style() {
                     Style::Json => {
                         let text = render::words(line);
-                        output.json(&MessageJson::new(&followed.conversation, line, text))?;
+                        output.json(&MessageJson::new(conversation, line, text))?;
                     }
                     Style::Plain => {
-                        let title = Untrusted::new(&followed.conversation.title()).for_line();
+                        let title = Untrusted::new(&conversation.title()).for_line();
                         for text in render::lines(line, &self.zone) {
                             output.line(&format!("{title} {text}"))?;
                         }
                     }
                 }
-                followed.printed = line.seq;
+                trail.extend(line);
             }
         }
     }

@@ -558,6 +558,14 @@ pub enum Event {
         /// Last of them.
         to: Seq,
     },
+    /// The relay's log and the stored one differ: what was above the last common record is not in
+    /// the history any more, and other records may be in its place.
+    Forked {
+        /// Where.
+        conversation: ConversationId,
+        /// The last record both have.
+        common: Seq,
+    },
     /// A message of this device is new in the outbox, or stands differently.
     Outbox(Box<OutboxView>),
     /// A message was taken back, or a failed one dismissed.

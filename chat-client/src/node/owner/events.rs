@@ -11,7 +11,7 @@ use super::{
     callers::{Sending, Waiting, answer, is_final, settled},
 };
 use crate::{
-    engine::{Command, Event as EngineEvent, LinkStatus, OutboxState, StopReason},
+    engine::{Command, Event as EngineEvent, LinkStatus, Notice, OutboxState, StopReason},
     store::row::LocalId,
 };
 
@@ -55,6 +55,9 @@ impl Owner {
             // Lines carry their senders' names, so what is on screen has to be read again.
             EngineEvent::PeopleChanged(_) => self.subscribers.tell(&Event::Missed),
             EngineEvent::Notice(notice) => {
+                if let Notice::Forked { conversation, common, .. } = notice {
+                    self.subscribers.tell(&Event::Forked { conversation, common });
+                }
                 self.subscribers.tell(&view::notice(&self.engine, notice));
             }
             EngineEvent::Done { id, result } => self.on_done(id, result),
