@@ -135,7 +135,7 @@ pub struct Send {
     #[arg(long)]
     pub no_wait: bool,
     /// Sends every line of standard input as a message of its own; a line of only ## ends it
-    #[arg(long, conflicts_with = "text")]
+    #[arg(long)]
     pub lines: bool,
     /// Says it in the third person, like /me
     #[arg(long)]

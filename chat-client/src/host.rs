@@ -2,7 +2,7 @@
 //! drains when the client leaves: what was acknowledged is on the disk.
 
 use std::{
-    fs,
+    fs, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
@@ -12,9 +12,15 @@ use std::{
 use chat_server::{
     Server,
     config::Config,
+    hub::OperatorCall,
+    operator::OperatorRequest,
     server::{Controller, ServeError, StartError},
+    store::StoreError,
 };
-use protocol::invitation::Invitation;
+use protocol::{
+    ids::{Fingerprint, RelayKey},
+    invitation::Invitation,
+};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::app::effect::Reach;
@@ -24,7 +30,7 @@ const PORT: u16 = 4545;
 /// How long the others may take to hear that the relay goes: the person who hosts it has left, and
 /// waits for the shell.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
-/// Remembers in the data directory from where the relay can be reached.
+/// Remembers in the data directory from where the relay can be reached, and which one it is.
 const REACH_FILE: &str = "reach";
 const MACHINE: &str = "machine";
 const NETWORK: &str = "network";
@@ -37,27 +43,45 @@ pub struct Hosted {
     thread: JoinHandle<Result<(), ServeError>>,
 }
 
+/// What a data directory says about the relay that was hosted on it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostedBefore {
+    /// From where it could be reached.
+    pub reach: Reach,
+    /// Which one it is.
+    pub relay: Fingerprint,
+}
+
 /// Why no relay can be hosted.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    /// Somebody listens there already.
+    #[error("port {PORT} is taken")]
+    PortTaken,
+    /// A program serves what is in the directory already.
+    #[error("a relay runs on this directory already")]
+    Running,
     /// It cannot start.
-    #[error("the relay does not start: {0}")]
-    Start(#[from] StartError),
+    #[error("the relay does not start: {}", with_causes(.0))]
+    Start(#[source] StartError),
     /// No thread, no runtime in it, or no file beside it.
     #[error("the system refuses a relay: {0}")]
-    System(#[from] std::io::Error),
+    System(#[from] io::Error),
     /// It ended before it served.
     #[error("the relay ended before it served")]
     Ended,
 }
 
-/// From where a relay in this directory could be reached when it ran last; `None` if none did.
-pub fn reach_before(data_dir: &Path) -> Option<Reach> {
-    match fs::read_to_string(data_dir.join(REACH_FILE)).ok()?.trim() {
-        MACHINE => Some(Reach::Machine),
-        NETWORK => Some(Reach::Network),
-        _ => None,
-    }
+/// The relay that was hosted on this directory last; `None` if none was.
+pub fn hosted_before(data_dir: &Path) -> Option<HostedBefore> {
+    let text = fs::read_to_string(data_dir.join(REACH_FILE)).ok()?;
+    let (reach, relay) = text.trim().split_once(' ')?;
+    let reach = match reach {
+        MACHINE => Reach::Machine,
+        NETWORK => Reach::Network,
+        _ => return None,
+    };
+    Some(HostedBefore { reach, relay: relay.parse().ok()? })
 }
 
 /// Starts a relay on what is in this directory, reachable from as far as asked.
@@ -84,7 +108,7 @@ pub async fn start(data_dir: PathBuf, reach: Reach) -> Result<Hosted, HostError>
             let server = match Server::bind(config) {
                 Ok(server) => server,
                 Err(error) => {
-                    let _ = started.send(Err(HostError::Start(error)));
+                    let _ = started.send(Err(error.into()));
                     return Ok(());
                 }
             };
@@ -100,7 +124,7 @@ pub async fn start(data_dir: PathBuf, reach: Reach) -> Result<Hosted, HostError>
         Reach::Machine => MACHINE,
         Reach::Network => NETWORK,
     };
-    fs::write(remembered, word)?;
+    fs::write(remembered, format!("{word} {}\n", invitation.relay_key.fingerprint()))?;
     Ok(Hosted { invitation, controller, thread })
 }
 
@@ -108,6 +132,16 @@ impl Hosted {
     /// How to reach it, with its key.
     pub const fn invitation(&self) -> &Invitation {
         &self.invitation
+    }
+
+    /// Which relay it is.
+    pub const fn relay_key(&self) -> RelayKey {
+        self.invitation.relay_key
+    }
+
+    /// What only whoever runs it may ask of it.
+    pub fn operator(&self) -> Operator {
+        Operator(self.controller.clone())
     }
 
     /// Tells everybody that it goes, stops it, and waits until everything is on the disk.
@@ -125,6 +159,39 @@ impl Hosted {
             tracing::warn!(%error, "the hosted relay ended badly");
         }
     }
+}
+
+/// What only the machine of a relay may ask of it.
+#[derive(Clone, Debug)]
+pub struct Operator(Controller);
+
+impl Operator {
+    /// Makes whoever has this name administrator; nothing changes if they are.
+    ///
+    /// # Errors
+    ///
+    /// The relay's reason.
+    pub async fn add_administrator(self, name: String) -> Result<(), String> {
+        self.0.ask(OperatorRequest::Hub(OperatorCall::AdminAdd { name })).await.map(drop)
+    }
+}
+
+impl From<StartError> for HostError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Listen(listen) if listen.error.kind() == io::ErrorKind::AddrInUse => {
+                Self::PortTaken
+            }
+            StartError::Store(StoreError::InUse(_)) => Self::Running,
+            error => Self::Start(error),
+        }
+    }
+}
+
+/// An error and what it comes from, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn addresses(reach: Reach) -> Vec<SocketAddr> {

@@ -110,6 +110,13 @@ pub enum Failure {
         /// How.
         why: String,
     },
+    /// The full-screen client has no screen.
+    #[error("there is no terminal here")]
+    NoTerminal {
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
     /// A file or directory.
     #[error("{what}")]
     Io {
@@ -165,6 +172,7 @@ impl Failure {
             | Self::Unhealthy(_)
             | Self::Store { .. }
             | Self::Io { .. }
+            | Self::NoTerminal { .. }
             | Self::Exists { .. }
             | Self::OwnerGone => Exit::Failed,
         }
@@ -208,7 +216,7 @@ impl Failure {
             Self::AuditMismatch { upto, .. } => {
                 vec![format!("the chains differ at or before record {upto}")]
             }
-            Self::Io { error, .. } => vec![error.to_string()],
+            Self::Io { error, .. } | Self::NoTerminal { error } => vec![error.to_string()],
             Self::HomeBusy { key } => {
                 vec![format!("a running program of this home uses {}", key.fingerprint())]
             }
@@ -260,15 +268,17 @@ impl Failure {
             Self::Queued { .. } => &[
                 "chat-client outbox lists it; it goes out when any command next reaches the relay",
             ],
-            Self::NotFound { .. } => &["chat-client rooms --all"],
+            Self::NotFound { what } if what.starts_with('#') => &["chat-client rooms --all"],
             Self::AuditMismatch { .. } => {
                 &["the relay was restored from a copy, or something is wrong: ask its operator"]
             }
             Self::Unhealthy(_) => &["the lines above say what to do"],
+            Self::NoTerminal { .. } => &["chat-client --help lists the commands that need none"],
             Self::Exists { .. } => &["--force overwrites it"],
             Self::OwnerGone => &["try again"],
             Self::HomeBusy { .. } => &["--home DIR keeps another profile"],
-            Self::Timeout
+            Self::NotFound { .. }
+            | Self::Timeout
             | Self::Interrupted
             | Self::Terminated
             | Self::OutputClosed

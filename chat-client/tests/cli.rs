@@ -244,12 +244,49 @@ fn every_line_of_input_is_a_message_until_the_end_mark() {
 }
 
 #[test]
+fn lines_come_from_standard_input_alone() {
+    let relay = Relay::start();
+    let ada = Person::at("ada", &relay);
+    let dash = ada.run_with_input(&["send", "#lobby", "--lines", "-"], "one\r\ntwo");
+    assert_exit(&dash, 0);
+    let lines = ada.json(&["--json", "history", "#lobby", "-n", "2"]);
+    assert_eq!((&lines[0]["text"], &lines[1]["text"]), (&"one".into(), &"two".into()));
+    assert_fails(&ada.run(&["send", "#lobby", "three", "--lines"]), 2, "takes no TEXT");
+    let endless = "x".repeat(40_000);
+    let refused = ada.run_with_input(&["send", "#lobby", "--lines"], &endless);
+    assert_fails(&refused, 8, "too large");
+}
+
+#[test]
 fn standard_input_is_one_message() {
     let relay = Relay::start();
     let ada = Person::at("ada", &relay);
     assert_exit(&ada.run_with_input(&["send", "#lobby", "-"], "a\nb\n"), 0);
     let line = &ada.json(&["--json", "history", "#lobby", "-n", "1"])[0];
     assert_eq!(line["text"], "a\nb");
+}
+
+#[test]
+fn people_who_have_said_nothing_have_names() {
+    let relay = Relay::start();
+    let (ada, _bob) = (Person::at("ada", &relay), Person::at("bob", &relay));
+    let history = ada.stdout(&["history", "#lobby"]);
+    assert!(history.contains("-- bob joined"), "{history}");
+}
+
+#[test]
+fn a_doctor_times_the_way_to_the_relay() {
+    let relay = Relay::start();
+    let ada = Person::at("ada", &relay);
+    let checks = ada.json(&["--json", "doctor"]);
+    let found = |step: &str| {
+        let check = checks.iter().find(|check| check["check"] == step).expect("a check");
+        assert_eq!(check["ok"], true, "{check}");
+        check["found"].as_str().expect("text").to_owned()
+    };
+    assert!(found("round trip").contains("5 questions"));
+    assert_eq!(found("limit"), "a message has at most 32768 bytes");
+    assert_eq!(found("socket TCP_NODELAY"), "true");
 }
 
 #[test]
@@ -368,9 +405,11 @@ fn exit_codes_say_what_went_wrong() {
     assert_exit(&ada.run(&["send", "lobby", "x"]), 2);
     assert_fails(&ada.run(&["history", "#nowhere"]), 3, "#nowhere: not found");
     assert_fails(&ada.run(&["send", "@nobody", "x"]), 3, "nobody has that name");
+    assert_eq!(ada.stdout(&["outbox"]), "", "what was refused at once does not stay behind");
     assert_fails(&bob.run(&["room", "topic", "#lobby", "mine"]), 4, "not allowed");
     let large = "x".repeat(40_000);
     assert_fails(&ada.run_with_input(&["send", "#lobby", "-"], &large), 8, "too large");
+    assert_fails(&ada.run(&["outbox", "cancel", "7"]), 3, "message 7 in the outbox: not found");
     let second = Person::new("ada");
     let refused = second.run(&["--relay", &relay.invitation, "members", "#lobby"]);
     assert_fails(&refused, 4, "help: --name NAME asks for another name");

@@ -1,7 +1,7 @@
 //! The first minute, as people have it: two homes that have never seen a relay, two terminals on a
 //! machine where none runs, keys and screens.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
 use harness::{
     chat::Chat,
@@ -38,11 +38,39 @@ impl Machine {
 
     /// The client in a terminal, as somebody starts it who knows nothing but its name.
     fn open(&self, home: &str, size: Size) -> Pty {
+        self.open_with(home, size, &[])
+    }
+
+    fn open_with(&self, home: &str, size: Size, arguments: &[&str]) -> Pty {
+        let mut command = CommandBuilder::from_argv(self.line(home, arguments));
+        command.env_clear();
+        for (name, value) in self.environment() {
+            command.env(name, value);
+        }
+        command.cwd(self.directory.path());
+        Pty::start(command, size).expect("the client starts")
+    }
+
+    /// What a command of the same person prints, beside the client in the terminal.
+    fn run(&self, home: &str, arguments: &[&str]) -> String {
+        let line = self.line(home, arguments);
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).env_clear().envs(self.environment());
+        let output = command.current_dir(self.directory.path()).output().expect("it starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn line(&self, home: &str, arguments: &[&str]) -> Vec<OsString> {
         let mut line = self.loopback.wrap(&Chat::binary().expect("built"));
         line.extend(["--home".into(), self.path(home).into()]);
-        let mut command = CommandBuilder::from_argv(line);
-        command.env_clear();
-        for (name, value) in [
+        line.extend(arguments.iter().map(OsString::from));
+        line
+    }
+
+    fn environment(&self) -> [(&'static str, OsString); 8] {
+        [
             ("PATH", std::env::var_os("PATH").unwrap_or_default()),
             ("HOME", self.path("user").into()),
             ("XDG_RUNTIME_DIR", self.path("runtime").into()),
@@ -51,21 +79,34 @@ impl Machine {
             ("TERM", "xterm-256color".into()),
             ("LANG", "C.UTF-8".into()),
             ("TZ", "UTC".into()),
-        ] {
-            command.env(name, value);
-        }
-        command.cwd(self.directory.path());
-        Pty::start(command, size).expect("the client starts")
+        ]
+    }
+
+    /// How to reach the relay that runs here, as its runtime file has it.
+    fn invitation(&self) -> String {
+        let path = self.path("runtime").join("chat-relay-4545.json");
+        let text = fs::read_to_string(path).expect("a relay runs");
+        let file: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        file["invite"].as_str().expect("an invitation").to_owned()
     }
 }
 
 /// Answers the questions of the first start, with nobody around: hosts a relay on this machine.
 fn host(pty: &Pty, name: &str) {
+    host_for(pty, name, "t");
+}
+
+fn host_for(pty: &Pty, name: &str, reach: &str) {
     pty.wait_for("Your name");
     pty.type_keys(&format!("<C-u>{name}<enter>"));
     pty.wait_for("No relay is known here");
-    pty.type_keys("t");
+    pty.type_keys(reach);
     wait_for_lobby(pty);
+}
+
+fn leave(mut pty: Pty) {
+    pty.type_keys("/quit<enter>");
+    pty.wait_for_end();
 }
 
 /// Answers the questions of the first start where a relay of the same user runs.
@@ -101,6 +142,9 @@ fn talk(size: Size) {
     ada.wait_for("hello ada");
     bea.wait_until("her message read", |screen| is_marked(screen, "hello ada", "✓✓1/1"));
 
+    // Whoever runs the relay owns its lobby.
+    ada.type_keys("/topic packets and tea<enter>");
+    bea.wait_for("ada set the topic: packets and tea");
     bea.type_keys("/me waves<enter>");
     ada.wait_for("* bea waves");
     a_stranger_asks(&ada, &bea);
@@ -203,4 +247,117 @@ fn leaving_at_the_first_question_leaves_nothing_behind() {
     pty.type_keys("<C-c>");
     pty.wait_for_end();
     assert!(pty.is_restored(), "the terminal as it was:\n{}", pty.screen());
+}
+
+#[test]
+fn a_relay_for_the_network_runs_again_with_its_home() {
+    let machine = Machine::new();
+    let ada = machine.open("ada", USUAL);
+    host_for(&ada, "ada", "n");
+    ada.type_keys("hello network<enter>");
+    ada.wait_until("her message sent", |screen| is_marked(screen, "hello network", "✓"));
+    leave(ada);
+    let ada = machine.open("ada", USUAL);
+    wait_for_lobby(&ada);
+    ada.wait_for("hello network");
+    // A second window of the same home uses what runs.
+    let other = machine.open("ada", USUAL);
+    wait_for_lobby(&other);
+    other.type_keys("from the other window<enter>");
+    ada.wait_for("from the other window");
+    // If the first one goes, the other one runs the relay.
+    leave(ada);
+    wait_for_lobby(&other);
+    // What is said in between is said later, or given back to its author.
+    other.type_keys("still here<enter>");
+    other.wait_for("still here");
+    other.type_keys("<C-u>all is well<enter>");
+    other.wait_until("her message sent", |screen| is_marked(screen, "all is well", "✓"));
+}
+
+#[test]
+fn a_relay_whose_port_is_taken_says_so_and_locks_nobody_out() {
+    let machine = Machine::new();
+    let ada = machine.open("ada", USUAL);
+    host(&ada, "ada");
+    ada.type_keys("mine<enter>");
+    ada.wait_until("her message sent", |screen| is_marked(screen, "mine", "✓"));
+    leave(ada);
+    let bea = machine.open("bea", USUAL);
+    host(&bea, "bea");
+
+    let ada = machine.open("ada", USUAL);
+    ada.wait_for("port 4545 is taken by another relay");
+    ada.type_keys("o");
+    ada.wait_for("mine");
+    leave(ada);
+    let ada = machine.open("ada", USUAL);
+    ada.wait_for("port 4545 is taken by another relay");
+    leave(bea);
+    ada.type_keys("r");
+    wait_for_lobby(&ada);
+    ada.wait_for("mine");
+}
+
+#[test]
+fn a_home_that_moved_to_another_relay_hosts_no_more() {
+    let machine = Machine::new();
+    let ada = machine.open("ada", USUAL);
+    host(&ada, "ada");
+    leave(ada);
+    let bea = machine.open("bea", USUAL);
+    host(&bea, "bea");
+    let invitation = machine.invitation();
+    let moved = machine.open_with("ada", USUAL, &["--relay", &invitation]);
+    wait_for_lobby(&moved);
+    leave(moved);
+    let ada = machine.open("ada", USUAL);
+    wait_for_lobby(&ada);
+    ada.type_keys("hello bea<enter>");
+    bea.wait_for("hello bea");
+}
+
+/// What was said, as somebody reads it who was not there: no record of an edit, a deletion or a
+/// reaction is a line of its own, and people have names.
+#[test]
+fn a_history_reads_as_its_authors_left_it() {
+    let machine = Machine::new();
+    let ada = machine.open("ada", USUAL);
+    host(&ada, "ada");
+    let bea = machine.open("bea", USUAL);
+    join(&bea, "bea");
+    ada.type_keys("helo bea<enter>");
+    bea.wait_for("helo bea");
+    ada.type_keys("/edit hello bea<enter>");
+    bea.wait_for("hello bea");
+    bea.type_keys("/react 👍<enter>");
+    ada.wait_for("👍");
+    ada.type_keys("regretted<enter>");
+    bea.wait_for("regretted");
+    ada.type_keys("/delete<enter>");
+    bea.wait_until("it is gone", |screen| !screen.shows("regretted"));
+
+    let history = machine.run("bea", &["history", "#lobby"]);
+    let lines: Vec<&str> = history.lines().collect();
+    let is = |line: &str, words: &str| line.ends_with(words);
+    let expected = [
+        "-- ada joined",
+        "-- the relay made ada owner",
+        "-- bea joined",
+        "<ada> hello bea (edited)",
+        "    [👍 1]",
+        "<ada> (deleted)",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{history}");
+    assert!(lines.iter().zip(expected).all(|(line, words)| is(line, words)), "{history}");
+    assert_eq!(machine.run("bea", &["export", "#lobby", "--format", "text"]), history);
+    let last = machine.run("bea", &["history", "#lobby", "-n", "2"]);
+    assert_eq!(last.lines().collect::<Vec<_>>(), lines[3..], "two messages, however many records");
+    let markdown = machine.run("bea", &["export", "#lobby", "--format", "md"]);
+    assert!(markdown.contains("hello bea  \n*\\(edited\\)*  \n👍 1  \n"), "{markdown}");
+    // Scripts get every record as it is.
+    let json = machine.run("bea", &["history", "#lobby", "--json"]);
+    for kind in ["edit", "reaction", "delete", "erased"] {
+        assert!(json.contains(&format!("\"kind\":\"{kind}\"")), "{kind} in {json}");
+    }
 }

@@ -80,8 +80,20 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
             app.complain(text);
             Vec::new()
         }
+        Data::Unsaid(id, text, why) => on_unsaid(app, id, &text, why),
         Data::Answered(answer) => on_answer(app, answer),
     }
+}
+
+/// Gives words back to whoever wrote them, in front of what they write now.
+fn on_unsaid(app: &mut App, id: ConversationId, text: &str, why: String) -> Vec<Effect> {
+    if let Some(conversation) = app.conversations.get_mut(&id) {
+        let newer = conversation.composer.text();
+        let separator = if newer.is_empty() { "" } else { "\n" };
+        conversation.composer.replace(&format!("{text}{separator}{newer}"));
+    }
+    app.complain(why);
+    Vec::new()
 }
 
 fn on_summary(app: &mut App, summary: Summary) -> Vec<Effect> {

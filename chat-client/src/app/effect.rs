@@ -104,8 +104,10 @@ pub enum Ask {
 /// A step of the first run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetupStep {
-    /// Look for a relay on this host.
+    /// Look for a relay on this host, or run the one of this home again.
     Find,
+    /// Use what is known without running a relay.
+    Open,
     /// Use the relay that was found, with the key that was shown, under this name.
     Trust {
         /// Where it is.

@@ -97,6 +97,8 @@ pub enum Data {
     Link(Link),
     /// Something a person must be told, wherever they are.
     Told(String),
+    /// These words are not on their way, and why.
+    Unsaid(ConversationId, String, String),
     /// What came of an [`Ask`](super::effect::Ask).
     Answered(Result<Answer, String>),
 }

@@ -6,6 +6,8 @@
 //!                    └──nobody──▶ Offer ─t/n─▶ Working
 //!                                  ▲───────── failed ──┘
 //! ```
+//!
+//! Later starts ask nothing, unless the relay of this home cannot run again.
 
 use super::effect::{Effect, Reach, SetupStep};
 use crossterm::event::{KeyCode, KeyEvent};
@@ -25,6 +27,8 @@ pub enum Setup {
     Nobody,
     /// The last step failed, and why.
     Failed(String),
+    /// The relay that this home ran before does not run again, and why.
+    NotHosted(String),
     /// There is a relay and a name: the conversations can be shown.
     Ready,
 }
@@ -66,6 +70,8 @@ pub enum Step {
     Trust(FoundRelay),
     /// Whether to run one.
     Offer,
+    /// Whether to go on without the relay of this home.
+    NotHosted,
     /// Nothing: doing it.
     Working(&'static str),
 }
@@ -94,6 +100,10 @@ impl FirstRun {
             Setup::Failed(why) => {
                 self.error = Some(why);
                 self.step = Step::Offer;
+            }
+            Setup::NotHosted(why) => {
+                self.error = Some(why);
+                self.step = Step::NotHosted;
             }
             Setup::Ready => {}
         }
@@ -132,6 +142,12 @@ impl FirstRun {
                 KeyCode::Char('t') => self.host(Reach::Machine),
                 KeyCode::Char('n') => self.host(Reach::Network),
                 KeyCode::Char('r') => self.work("looking for a relay", SetupStep::Find),
+                KeyCode::Char('q') => vec![Effect::Quit],
+                _ => Vec::new(),
+            },
+            Step::NotHosted => match key.code {
+                KeyCode::Char('r') => self.work("starting the relay", SetupStep::Find),
+                KeyCode::Char('o') => self.work("opening", SetupStep::Open),
                 KeyCode::Char('q') => vec![Effect::Quit],
                 _ => Vec::new(),
             },
@@ -240,6 +256,16 @@ mod tests {
         first_run.on_setup(Setup::NameRefused("ada".into(), "the name is taken".into()));
         let register = SetupStep::Register { name: "ada2".into() };
         assert_eq!(press(&mut first_run, "2<enter>"), [Effect::Setup(register)]);
+    }
+
+    #[test]
+    fn a_relay_that_cannot_run_again_does_not_lock_its_home() {
+        let mut first_run = FirstRun::new();
+        first_run.on_setup(Setup::NotHosted("port 4545 is taken by another program".into()));
+        assert_eq!(press(&mut first_run, "tny<enter>"), []);
+        assert_eq!(press(&mut first_run, "o"), [Effect::Setup(SetupStep::Open)]);
+        first_run.on_setup(Setup::NotHosted("port 4545 is taken by another program".into()));
+        assert_eq!(press(&mut first_run, "r"), [Effect::Setup(SetupStep::Find)]);
     }
 
     #[test]

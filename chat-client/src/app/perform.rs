@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use protocol::{
     ids::{AccountId, ConversationId, Seq},
-    message::{event::Body, request::Members},
+    message::event::Body,
     time::WallTime,
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     node::{
         Caller,
-        call::{Answer, At, Call, End, Line, SaidView, Target, Until},
+        call::{Answer, At, Call, CallError, End, Line, SaidView, Target, Until, members_from},
     },
     store::row::{Draft, LocalId},
 };
@@ -110,6 +110,21 @@ impl Performer {
         }
     }
 
+    /// Does something beside the node, and says so if it failed.
+    pub(super) fn try_to(
+        &self,
+        what: &'static str,
+        deed: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            if let Err(why) = deed.await {
+                // The loop has ended: nobody wants to know.
+                let _ = events.send(Event::Data(Data::Told(format!("cannot {what}: {why}")))).await;
+            }
+        });
+    }
+
     /// Reads a page of history.
     pub(super) fn load(&self, conversation: ConversationId, place: Place, own: Own) {
         if let Place::Before(seq) = place {
@@ -155,12 +170,36 @@ impl Performer {
 async fn act(caller: Caller, mut calls: mpsc::Receiver<Call>, events: mpsc::Sender<Event>) {
     while let Some(call) = calls.recv().await {
         let is_quiet = matches!(call, Call::Typing { .. } | Call::Show { .. } | Call::Read { .. });
-        if let Err(error) = caller.call(call).await
-            && !is_quiet
-            && events.send(Event::Data(Data::Told(error.to_string()))).await.is_err()
-        {
+        let words = words(&call);
+        let Err(error) = caller.call(call).await else { continue };
+        let data = match words {
+            Some((conversation, text)) => Data::Unsaid(conversation, text, not_said(&error)),
+            None if is_quiet => continue,
+            None => Data::Told(error.to_string()),
+        };
+        if events.send(Event::Data(data)).await.is_err() {
             return;
         }
+    }
+}
+
+/// The words that a call says, as they were written.
+fn words(call: &Call) -> Option<(ConversationId, String)> {
+    let Call::Send { to: Target::Id(conversation), draft, .. } = call else { return None };
+    let text = match draft {
+        Draft::Text { text, .. } => text.clone(),
+        Draft::Action { text } => format!("/me {text}"),
+        Draft::Edit { .. } | Draft::Delete { .. } | Draft::Reaction { .. } => return None,
+    };
+    Some((*conversation, text))
+}
+
+fn not_said(error: &CallError) -> String {
+    match error {
+        CallError::OwnerGone => {
+            "perhaps not said: another program of this home ended meanwhile".to_owned()
+        }
+        error => format!("not said: {error}"),
     }
 }
 
@@ -205,10 +244,10 @@ struct Strangers {
 impl Strangers {
     fn ask(&mut self, caller: &Caller, conversation: ConversationId, lines: &[Line]) {
         for account in self.unknown(lines) {
-            let (caller, after) = (caller.clone(), before(account));
+            let caller = caller.clone();
+            let request = members_from(conversation, account).into();
             // Ends with the answer, or with the node.
             tokio::spawn(async move {
-                let request = Members { conversation, after }.into();
                 // Without an answer they stay somebody.
                 let _ = caller.call(Call::Ask { request }).await;
             });
@@ -232,12 +271,6 @@ impl Strangers {
         }
         unknown
     }
-}
-
-/// The account right before this one: a list of members after it begins with this one.
-fn before(account: AccountId) -> Option<AccountId> {
-    let number = u128::from_be_bytes(account.0).checked_sub(1)?;
-    Some(AccountId(number.to_be_bytes()))
 }
 
 /// The page below a record: from the store, and if that ends there, from the relay.
@@ -332,15 +365,5 @@ mod tests {
         let mut strangers = Strangers::default();
         assert_eq!(strangers.unknown(&lines), [stranger]);
         assert_eq!(strangers.unknown(&lines), []);
-    }
-
-    #[test]
-    fn a_list_after_the_account_before_begins_with_the_account() {
-        let mut bytes = [0; 16];
-        bytes[14] = 1;
-        let mut expected = [0; 16];
-        expected[15] = 255;
-        assert_eq!(before(AccountId(bytes)), Some(AccountId(expected)));
-        assert_eq!(before(AccountId([0; 16])), None, "nothing is before the first");
     }
 }

@@ -39,6 +39,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Most events that are taken before the next frame: with more, keys would seem to hang.
 const BURST_MAX: usize = 256;
 
+/// Most effects that wait for a node: far more than a person causes while one opens.
+const UNPERFORMED_MAX: usize = 1_000;
+
 type Step = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// Runs the full-screen client until the person leaves.
@@ -49,7 +52,7 @@ type Step = Pin<Box<dyn Future<Output = Outcome>>>;
 pub async fn run(config: Config) -> Result<(), Failure> {
     let failed = |error| Failure::io("cannot use the terminal", error);
     let signals = EndSignals::catch().map_err(failed)?;
-    let screen = Screen::take().map_err(failed)?;
+    let screen = Screen::take().map_err(|error| Failure::NoTerminal { error })?;
     let mut client = Client {
         app: App::new(wall_clock(), TimeZone::system(), colour()),
         step: Some(Box::pin(setup::begin(config.clone()))),
@@ -59,6 +62,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         signals,
         session: None,
         hosted: None,
+        unperformed: Vec::new(),
         flow: Flow::Go,
         ended_by: None,
     };
@@ -87,6 +91,8 @@ struct Client {
     step: Option<Step>,
     session: Option<Session>,
     hosted: Option<Hosted>,
+    /// What was wanted while there was no node: between two owners of the home.
+    unperformed: Vec<Effect>,
     flow: Flow,
     /// The signal that ended it, for the shell.
     ended_by: Option<Failure>,
@@ -181,21 +187,40 @@ impl Client {
             Happening::Step(Outcome::Open(handle, hosted)) => {
                 self.hosted = hosted.or(self.hosted.take());
                 match Session::begin(handle).await {
-                    Ok(session) => self.session = Some(session),
+                    Ok(session) => {
+                        self.session = Some(session);
+                        let unperformed = std::mem::take(&mut self.unperformed);
+                        self.perform(unperformed)?;
+                    }
                     Err(error) => self.update(Event::Setup(Setup::Failed(error.to_string())))?,
                 }
             }
             // Another program of this home kept the connection and has ended: take it over.
             Happening::NodeEnded => {
-                self.session = None;
-                self.step = Some(Box::pin(setup::begin(self.config.clone())));
+                if let Some(session) = self.session.take() {
+                    for event in session.last_words().await {
+                        self.update(event)?;
+                    }
+                }
+                self.step = Some(match self.hosted {
+                    Some(_) => Box::pin(setup::reopen(self.config.clone())),
+                    None => Box::pin(setup::begin(self.config.clone())),
+                });
             }
             Happening::TerminalGone(error) => {
                 self.flow = Flow::Leave;
                 return error.map_or(Ok(()), Err);
             }
         }
+        self.claim_hosted();
         Ok(())
+    }
+
+    /// Whoever runs a relay is its administrator, as soon as it knows them.
+    fn claim_hosted(&mut self) {
+        if let (Some(hosted), Some(session)) = (&self.hosted, &mut self.session) {
+            session.claim(hosted);
+        }
     }
 
     fn update(&mut self, event: Event) -> io::Result<()> {
@@ -217,6 +242,8 @@ impl Client {
                 other => {
                     if let Some(session) = &mut self.session {
                         session.perform(other, self.app.now);
+                    } else if self.unperformed.len() < UNPERFORMED_MAX {
+                        self.unperformed.push(other);
                     }
                 }
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use protocol::{
-    ids::ConversationId,
+    ids::{ConversationId, RelayKey},
     message::refusal::{Refusal, RefusalCode},
     time::WallTime,
 };
@@ -20,9 +20,12 @@ use super::{
     first_run::Setup,
     perform::Performer,
 };
-use crate::node::{
-    Handle,
-    call::{Answer, Call, CallError, Event as NodeEvent, Link as NodeLink, Status},
+use crate::{
+    host::Hosted,
+    node::{
+        Handle,
+        call::{Answer, Call, CallError, Event as NodeEvent, Link as NodeLink, Status},
+    },
 };
 
 /// How often one conversation is told that the person is writing; others show it twice as long.
@@ -39,6 +42,11 @@ pub(super) struct Session {
     told_typing: Option<(ConversationId, Instant)>,
     /// The name that the relay refused last, until there is an account.
     refused_name: Option<String>,
+    /// The relay and what it called us when it welcomed us last. What is stored from earlier may be
+    /// somebody else's name by now.
+    welcomed: Option<(RelayKey, String)>,
+    /// The relay was asked to make us its administrator.
+    has_claimed: bool,
     /// Events were missed: everything on the screen has to be asked for again.
     is_behind: bool,
 }
@@ -59,6 +67,8 @@ impl Session {
             heard: VecDeque::new(),
             told_typing: None,
             refused_name: None,
+            welcomed: None,
+            has_claimed: false,
             is_behind: false,
         };
         session.heard.push_back(Event::Setup(Setup::Ready));
@@ -128,6 +138,24 @@ impl Session {
         self.performer.act(Call::Register { name });
     }
 
+    /// Becomes administrator of the relay in this process, if that is the relay of this session and
+    /// knows us by now.
+    pub(super) fn claim(&mut self, hosted: &Hosted) {
+        let welcomed = self.welcomed.as_ref().filter(|(relay, _)| *relay == hosted.relay_key());
+        if let Some((_, name)) = welcomed.filter(|_| !self.has_claimed) {
+            self.has_claimed = true;
+            let claim = hosted.operator().add_administrator(name.clone());
+            self.performer.try_to("become administrator", claim);
+        }
+    }
+
+    /// What there is still to tell, after the node has ended.
+    pub(super) async fn last_words(self) -> Vec<Event> {
+        let Self { performer, mut performed, .. } = self;
+        performer.finish().await;
+        std::iter::from_fn(|| performed.try_recv().ok()).collect()
+    }
+
     /// Lets what was ordered happen, then closes the node if it runs in this process.
     pub(super) async fn end(self) {
         self.performer.finish().await;
@@ -161,6 +189,10 @@ impl Session {
 
     fn on_status(&mut self, status: &Status) {
         self.own = Own::of(status);
+        let is_welcome = matches!(status.link, NodeLink::Syncing | NodeLink::Online { .. });
+        if let Some(account) = status.account.as_ref().filter(|_| is_welcome) {
+            self.welcomed = Some((status.relay_key, account.name.clone()));
+        }
         let setup = naming(&mut self.refused_name, status);
         self.heard.extend(setup.map(Event::Setup));
     }

@@ -1,7 +1,9 @@
 //! The steps before there is a node: finding a relay, trusting it, running one. Each step is one
 //! future; what comes of it is an event, or the node.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
+
+use protocol::{ids::Fingerprint, invitation::RelayAddress};
 
 use super::{
     effect::{Reach, SetupStep},
@@ -9,7 +11,8 @@ use super::{
 };
 use crate::{
     config::Config,
-    host::{self, Hosted},
+    host::{self, HostError, Hosted, HostedBefore},
+    net::discovery,
     node::{Events, Handle, NameOrigin, Node},
     report::Failure,
 };
@@ -22,19 +25,18 @@ pub(super) enum Outcome {
     Ask(Setup),
 }
 
-/// The first step. A new home is asked for its name; a relay that this home ran before runs again.
+/// The first step. A new home is asked for its name; the relay that this home uses and ran itself
+/// runs again.
 pub(super) async fn begin(config: Config) -> Outcome {
     let is_new = config.relays().is_ok_and(|relays| relays.all().is_empty());
     if is_new && config.relay.is_none() && config.name_origin == NameOrigin::Default {
         return Outcome::Ask(Setup::NameWanted(config.name));
     }
-    if config.relay.is_none()
-        && let Some(reach) = host::reach_before(&relay_dir(&config))
-        // If it does not start, the port is most likely taken by a client that was faster.
-        && let Ok(hosted) = host::start(relay_dir(&config), reach).await
-    {
-        return open(&config, Some(hosted)).await;
-    }
+    find(config).await
+}
+
+/// The home again, after the program that kept it ended, while its relay runs here.
+pub(super) async fn reopen(config: Config) -> Outcome {
     open(&config, None).await
 }
 
@@ -42,8 +44,9 @@ pub(super) async fn begin(config: Config) -> Outcome {
 pub(super) async fn perform(mut config: Config, step: SetupStep, name: String) -> Outcome {
     choose_name(&mut config, name);
     match step {
+        SetupStep::Find => find(config).await,
         // With a node there is a session, which registers.
-        SetupStep::Find | SetupStep::Register { .. } => open(&config, None).await,
+        SetupStep::Open | SetupStep::Register { .. } => open(&config, None).await,
         SetupStep::Trust { address, fingerprint, name } => {
             config.relay = Some(address);
             choose_name(&mut config, name);
@@ -72,13 +75,84 @@ fn relay_dir(config: &Config) -> PathBuf {
     config.home.data().join("relay")
 }
 
-async fn host(mut config: Config, reach: Reach) -> Outcome {
-    match host::start(relay_dir(&config), reach).await {
-        Ok(hosted) => {
-            config.relay = Some(hosted.invitation().to_string());
-            open(&config, Some(hosted)).await
+async fn find(config: Config) -> Outcome {
+    match to_host_again(&config) {
+        Some(before) => host_again(config, before).await,
+        None => open(&config, None).await,
+    }
+}
+
+/// The relay that this home would use now, if it is the one that it hosted. One that the person
+/// left for another relay is not started for nobody.
+fn to_host_again(config: &Config) -> Option<HostedBefore> {
+    if config.relay.is_some() {
+        return None;
+    }
+    let before = host::hosted_before(&relay_dir(config))?;
+    let wanted = match config.trust {
+        Some(trust) => trust,
+        None => config.relays().ok()?.last_used()?.key.fingerprint(),
+    };
+    (wanted == before.relay).then_some(before)
+}
+
+async fn host_again(config: Config, before: HostedBefore) -> Outcome {
+    match host::start(relay_dir(&config), before.reach).await {
+        Ok(hosted) => open_hosted(config, hosted).await,
+        // Another window of this home was faster, or somebody serves the directory elsewhere.
+        Err(HostError::Running) => open(&config, None).await,
+        Err(HostError::PortTaken) => {
+            match Listener::at(&discovery::usual_addresses(), before.relay).await {
+                Listener::Wanted => open(&config, None).await,
+                listener @ (Listener::OtherRelay(_) | Listener::Stranger) => {
+                    let error = HostError::PortTaken;
+                    Outcome::Ask(Setup::NotHosted(format!("{error} by {listener}")))
+                }
+            }
         }
+        Err(error) => Outcome::Ask(Setup::NotHosted(error.to_string())),
+    }
+}
+
+async fn host(config: Config, reach: Reach) -> Outcome {
+    match host::start(relay_dir(&config), reach).await {
+        Ok(hosted) => open_hosted(config, hosted).await,
         Err(error) => Outcome::Ask(Setup::Failed(error.to_string())),
+    }
+}
+
+/// Its address may be another one than last time.
+async fn open_hosted(mut config: Config, hosted: Hosted) -> Outcome {
+    config.relay = Some(hosted.invitation().to_string());
+    open(&config, Some(hosted)).await
+}
+
+/// Who is where a relay of this home should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Listener {
+    Wanted,
+    OtherRelay(Fingerprint),
+    /// Nobody who speaks as a relay does.
+    Stranger,
+}
+
+impl Listener {
+    async fn at(addresses: &[RelayAddress], wanted: Fingerprint) -> Self {
+        match discovery::probe(addresses).await {
+            Ok((_, beacon)) if beacon.relay_key.fingerprint() == wanted => Self::Wanted,
+            Ok((_, beacon)) => Self::OtherRelay(beacon.relay_key.fingerprint()),
+            Err(_) => Self::Stranger,
+        }
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wanted => f.write_str("the relay itself"),
+            Self::OtherRelay(fingerprint) => write!(f, "another relay ({fingerprint})"),
+            Self::Stranger => f.write_str("another program"),
+        }
     }
 }
 
@@ -106,5 +180,25 @@ async fn open(config: &Config, hosted: Option<Hosted>) -> Outcome {
             }))
         }
         Err(failure) => Outcome::Ask(Setup::Failed(failure.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ids::RelayKey;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_does_not_answer_as_a_relay_is_another_program() {
+        let stranger = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = stranger.local_addr().expect("bound").to_string();
+        // Ends with the first connection, which it closes.
+        tokio::spawn(async move { stranger.accept().await.map(drop) });
+        let address = address.parse().expect("an address");
+        let wanted = RelayKey([1; 32]).fingerprint();
+        let listener = Listener::at(&[address], wanted).await;
+        assert_eq!(listener, Listener::Stranger);
+        assert_eq!(listener.to_string(), "another program");
     }
 }

@@ -435,3 +435,13 @@ fn another_history_is_read_from_its_end() {
     assert_eq!(effects, [Effect::Load(id(1), Place::Newest)]);
     assert_eq!(app.conversations[&id(1)].timeline.newest(), None);
 }
+
+#[test]
+fn words_that_were_not_said_come_back() {
+    let mut app = lobby();
+    press(&mut app, "next");
+    let unsaid = Data::Unsaid(id(1), "lost?".into(), "not said: no reason".into());
+    update(&mut app, Event::Data(unsaid));
+    assert_eq!(app.current().expect("the lobby").composer.text(), "lost?\nnext");
+    assert_eq!(app.toast.expect("a reason").text, "not said: no reason");
+}

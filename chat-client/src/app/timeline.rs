@@ -227,12 +227,17 @@ impl Timeline {
         }
     }
 
-    /// Adds records above the window; lets older ones go if there are too many.
+    /// Adds records above the window; lets older ones go if there are too many. Those that are there
+    /// already may have been read before their senders were known.
     pub fn extend(&mut self, page: Vec<Entry>) {
         let newest = self.newest();
-        for entry in page.into_iter().skip_while(|entry| Some(entry.seq) <= newest) {
+        for entry in page {
             self.note_amend(&entry);
-            self.entries.push_back(entry);
+            if Some(entry.seq) > newest {
+                self.entries.push_back(entry);
+            } else if let Some(index) = self.position(entry.seq) {
+                self.entries[index] = entry;
+            }
         }
         while self.entries.len() > WINDOW_ENTRIES_MAX {
             self.entries.pop_front();
@@ -396,6 +401,16 @@ mod tests {
         timeline.prepend((402..=501).map(text).collect(), false);
         assert_eq!((timeline.oldest(), timeline.newest()), (Some(Seq(402)), Some(Seq(1_401))));
         assert!(!timeline.reaches_newest);
+    }
+
+    #[test]
+    fn a_record_that_is_read_again_brings_the_name_of_its_sender() {
+        let mut timeline = Timeline::default();
+        let mut stranger = text(5);
+        stranger.sender = Sender::Person(None, String::new());
+        timeline.restart(vec![stranger, text(6)], false);
+        timeline.extend(vec![text(5)]);
+        assert_eq!(timeline.entries(), &[text(5), text(6)]);
     }
 
     #[test]

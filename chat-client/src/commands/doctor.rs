@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use protocol::message::request::Resolve;
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -19,6 +20,9 @@ use crate::{
 
 /// How long the relay may take to welcome us.
 const WELCOME_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Questions that are timed. The first one may find cold caches, so there are several.
+const ROUND_TRIPS: usize = 5;
 
 /// One finding.
 #[derive(Debug, Serialize)]
@@ -173,7 +177,10 @@ async fn check_node(config: &Config, report: &mut Report<'_>) -> Result<(), Fail
     };
     let begun = Instant::now();
     match timeout(WELCOME_TIME_MAX, session.online()).await {
-        Ok(Ok(status)) => report_status(&status, begun.elapsed(), report)?,
+        Ok(Ok(status)) => {
+            report_status(&status, begun.elapsed(), report)?;
+            check_round_trip(&session, &status, report).await?;
+        }
         Ok(Err(failure)) => {
             for line in failure.lines() {
                 report.bad("session", line, None)?;
@@ -197,9 +204,43 @@ fn report_status(status: &Status, took: Duration, report: &mut Report<'_>) -> Re
     Ok(())
 }
 
+/// A question through the relay and back, some times: what the person waits for after Enter, but
+/// for the relay's disk.
+async fn check_round_trip(
+    session: &Session,
+    status: &Status,
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    let Some(account) = &status.account else { return Ok(()) };
+    let mut times = [Duration::ZERO; ROUND_TRIPS];
+    for time in &mut times {
+        let begun = Instant::now();
+        let question = session.ask(Resolve { name: account.name.clone() });
+        match timeout(WELCOME_TIME_MAX, question).await {
+            Ok(Ok(_)) => *time = begun.elapsed(),
+            Ok(Err(failure)) => return report.bad("round trip", failure.to_string(), None),
+            Err(_) => {
+                let found = format!("no answer within {} s", WELCOME_TIME_MAX.as_secs());
+                return report.bad("round trip", found, Some("is the relay overloaded?"));
+            }
+        }
+    }
+    times.sort_unstable();
+    let [least, .., most] = times.map(|time| time.as_micros());
+    let median = times[ROUND_TRIPS / 2].as_micros();
+    let found = format!("{median} µs, {least} to {most} µs in {ROUND_TRIPS} questions");
+    report.good("round trip", found)
+}
+
 fn report_health(health: &Health, report: &mut Report<'_>) -> Result<(), Failure> {
     report.good("process", format!("{} of version {}", health.pid, health.version))?;
     report.good("outbox", format!("{} messages wait", health.outbox))?;
+    if let Some(why) = &health.store {
+        report.bad("store", why.clone(), Some("make room on the disk that the home is on"))?;
+    }
+    if let Some(bytes) = health.body_bytes_max {
+        report.good("limit", format!("a message has at most {bytes} bytes"))?;
+    }
     for (name, value) in &health.socket {
         report.good(&format!("socket {name}"), value.clone())?;
     }

@@ -10,12 +10,12 @@ use std::{
 use jiff::tz::TimeZone;
 use protocol::{ids::Seq, message::event::Body};
 
-use super::{json::MessageJson, render, session::Session};
+use super::{amended::Amended, history, json::MessageJson, render, session::Session};
 use crate::{
     cli::{self, Format},
     node::{
         PAGE_RECORDS_MAX,
-        call::{At, ConversationView, Line, SaidView},
+        call::{At, ConversationView, SaidView},
     },
     output::{Output, tell, to_json},
     report::Failure,
@@ -57,9 +57,15 @@ pub(super) async fn run(
         let page = session.page(conversation.info.id, At::After(after), PAGE_RECORDS_MAX).await?;
         let Some(last) = page.last() else { break };
         after = last.seq;
-        for line in &page {
-            sink.write(&layout, &conversation, line)?;
-            written += 1;
+        written += page.len();
+        let messages = match format {
+            Format::Json => page.into_iter().map(Amended::plain).collect(),
+            Format::Text | Format::Md => {
+                history::amended_page(session, conversation.info.id, page).await?
+            }
+        };
+        for message in &messages {
+            sink.write(&layout, &conversation, message)?;
         }
     }
     if written == 0 {
@@ -83,26 +89,38 @@ impl Layout {
         }
     }
 
-    fn lines(&self, conversation: &ConversationView, line: &Line) -> Vec<String> {
+    fn lines(&self, conversation: &ConversationView, message: &Amended) -> Vec<String> {
         match self.format {
-            Format::Text => render::lines(line, &self.zone),
+            Format::Text => render::amended_lines(message, &self.zone),
             Format::Json => {
+                let line = &message.line;
                 vec![to_json(&MessageJson::new(conversation, line, render::words(line)))]
             }
-            Format::Md => self.markdown(line),
+            Format::Md => self.markdown(message),
         }
     }
 
-    fn markdown(&self, line: &Line) -> Vec<String> {
+    fn markdown(&self, message: &Amended) -> Vec<String> {
+        let line = &message.line;
         let who = escape_markdown(&Untrusted::new(render::speaker(line)).for_line());
         let time = render::local_time(line.time, &self.zone);
-        let words = render::words(line);
+        let words = match line.said {
+            SaidView::Erased => "(deleted)".to_owned(),
+            SaidView::Body(_) | SaidView::Unreadable => render::words(line),
+        };
         let quiet = !matches!(line.said, SaidView::Body(Body::Text(_)));
         let mut lines = vec![format!("**{who}** <small>{time}</small>  ")];
         lines.extend(Untrusted::new(&words).for_lines().map(|text| {
             let text = escape_markdown(&text);
             if quiet && !text.is_empty() { format!("*{text}*  ") } else { format!("{text}  ") }
         }));
+        if message.is_edited {
+            lines.push(format!("*{}*  ", escape_markdown(render::EDITED)));
+        }
+        if !message.reactions.is_empty() {
+            let reactions = Untrusted::new(&message.reaction_words()).for_line();
+            lines.push(format!("{}  ", escape_markdown(&reactions)));
+        }
         lines.push(String::new());
         lines
     }
@@ -147,12 +165,12 @@ impl Sink<'_> {
         &mut self,
         layout: &Layout,
         conversation: &ConversationView,
-        line: &Line,
+        message: &Amended,
     ) -> Result<(), Failure> {
-        let lines = layout.lines(conversation, line);
+        let lines = layout.lines(conversation, message);
         match self {
             Self::Whole(output) => lines.iter().try_for_each(|line| output.line(line)),
-            Self::Split(split) => split.write(render::speaker(line), &lines),
+            Self::Split(split) => split.write(render::speaker(&message.line), &lines),
         }
     }
 

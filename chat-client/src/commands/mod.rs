@@ -4,13 +4,16 @@
 pub mod json;
 pub mod render;
 
+mod amended;
 mod audit;
 mod delivery;
 mod dm;
 mod doctor;
 mod export;
 mod history;
+mod man;
 mod members;
+mod names;
 mod outbox;
 mod paging;
 mod room;
@@ -47,7 +50,7 @@ pub async fn run(command: Command, config: &Config) -> Result<(), Failure> {
 async fn dispatch(command: Command, config: &Config, output: &mut Output) -> Result<(), Failure> {
     match command {
         Command::Completions { shell } => completions(shell, output),
-        Command::Man { verb } => manual(verb.as_deref(), output),
+        Command::Man { verb } => man::run(verb.as_deref(), output),
         Command::Trust(trust) => trust::run(trust, config, output).await,
         Command::Doctor => doctor::run(config, output).await,
         Command::Tail(tail) => {
@@ -94,18 +97,4 @@ fn completions(shell: clap_complete::Shell, output: &mut Output) -> Result<(), F
     let mut command = <Cli as clap::CommandFactory>::command();
     clap_complete::generate(shell, &mut command, "chat-client", &mut script);
     output.line(String::from_utf8_lossy(&script).trim_end())
-}
-
-fn manual(verb: Option<&str>, output: &mut Output) -> Result<(), Failure> {
-    let mut command = <Cli as clap::CommandFactory>::command();
-    command.build();
-    if let Some(verb) = verb {
-        let found = command.find_subcommand(verb).cloned();
-        command = found.ok_or_else(|| Failure::Usage(format!("there is no command {verb}")))?;
-    }
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command)
-        .render(&mut page)
-        .map_err(|error| Failure::io("cannot write the manual", error))?;
-    output.line(String::from_utf8_lossy(&page).trim_end())
 }

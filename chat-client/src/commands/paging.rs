@@ -20,7 +20,28 @@ impl Session {
         count: usize,
     ) -> Result<Vec<Line>, Failure> {
         let count = count.min(PAGE_RECORDS_MAX);
-        match self.call(Call::Page { conversation, at, count }).await? {
+        let page = || self.lines(Call::Page { conversation, at, count });
+        let lines = page().await?;
+        if self.learn_names(conversation, &lines).await { page().await } else { Ok(lines) }
+    }
+
+    /// What acts on these records, wherever it stands.
+    pub(super) async fn amends(
+        &self,
+        conversation: ConversationId,
+        lines: &[Line],
+    ) -> Result<Vec<Line>, Failure> {
+        let (Some(first), Some(last)) = (lines.first(), lines.last()) else {
+            return Ok(Vec::new());
+        };
+        let (from, to) = (first.seq, last.seq);
+        let amends = || self.lines(Call::Amends { conversation, from, to });
+        let lines = amends().await?;
+        if self.learn_names(conversation, &lines).await { amends().await } else { Ok(lines) }
+    }
+
+    async fn lines(&self, call: Call) -> Result<Vec<Line>, Failure> {
+        match self.call(call).await? {
             Answer::Page { lines } => Ok(lines),
             other => Err(unexpected(&other)),
         }

@@ -10,6 +10,7 @@ use protocol::{
     time::WallTime,
 };
 
+use super::amended::Amended;
 use crate::{
     node::call::{Line, SaidView},
     untrusted::Untrusted,
@@ -17,6 +18,25 @@ use crate::{
 
 /// How a line is set off when a message has several.
 const CONTINUATION: &str = "    ";
+/// What stands behind words that are not the first ones.
+pub(super) const EDITED: &str = "(edited)";
+
+/// As [`lines`], with what has become of the record since: `(edited)` behind its words, and the
+/// reactions to it in a line of their own.
+pub(super) fn amended_lines(amended: &Amended, zone: &TimeZone) -> Vec<String> {
+    let mut lines = lines(&amended.line, zone);
+    if amended.is_edited
+        && let Some(last) = lines.last_mut()
+    {
+        last.push(' ');
+        last.push_str(EDITED);
+    }
+    if !amended.reactions.is_empty() {
+        let reactions = Untrusted::new(&amended.reaction_words()).for_line();
+        lines.push(format!("{CONTINUATION}[{reactions}]"));
+    }
+    lines
+}
 
 /// A record as lines of text fit for a terminal: `2026-11-21 08:23 <ada> hello`.
 pub fn lines(line: &Line, zone: &TimeZone) -> Vec<String> {
@@ -31,7 +51,8 @@ pub fn lines(line: &Line, zone: &TimeZone) -> Vec<String> {
         SaidView::Body(Body::Action(_) | Body::Delete(_) | Body::Reaction(..)) => {
             format!("{time} * {who} {first}")
         }
-        SaidView::Body(Body::Unknown(..)) | SaidView::Erased | SaidView::Unreadable => {
+        SaidView::Erased => format!("{time} <{who}> ({first})"),
+        SaidView::Body(Body::Unknown(..)) | SaidView::Unreadable => {
             format!("{time} <{who}> [{first}]")
         }
     };
@@ -72,7 +93,7 @@ pub fn speaker(line: &Line) -> &str {
     match (&line.sender, &line.said) {
         (Some(person), _) => &person.name,
         (None, SaidView::Body(Body::Notice(_))) => "relay",
-        (None, SaidView::Body(_) | SaidView::Erased | SaidView::Unreadable) => "unknown",
+        (None, SaidView::Body(_) | SaidView::Erased | SaidView::Unreadable) => "somebody",
     }
 }
 
@@ -89,7 +110,8 @@ fn notice_words(notice: &Notice, named: &[AccountInfo]) -> String {
     let name = |who: Option<AccountId>| {
         let Some(who) = who else { return "the relay".to_owned() };
         let known = named.iter().find(|person| person.account == who);
-        known.map_or_else(|| format!("account {who}"), |person| person.name.clone())
+        // Somebody who came, said nothing and left: no list has their name any more.
+        known.map_or_else(|| "somebody".to_owned(), |person| person.name.clone())
     };
     let (actor, subject) = (name(notice.actor), name(notice.subject));
     let until = |until: &Option<WallTime>| {
@@ -168,6 +190,24 @@ mod tests {
             lines(&hostile, &TimeZone::UTC),
             ["2026-11-21 08:23:11 <eve␛[2J> one", "    ⟨U+202E⟩two␇"]
         );
+    }
+
+    #[test]
+    fn what_became_of_a_message_stands_behind_it() {
+        let line = line("ada", Body::Text(text("one\ntwo")));
+        let reactions = vec![("👍\n".to_owned(), 2), ("🎉".to_owned(), 1)];
+        let amended = Amended { line, is_edited: true, reactions };
+        assert_eq!(
+            amended_lines(&amended, &TimeZone::UTC),
+            ["2026-11-21 08:23:11 <ada> one", "    two (edited)", "    [👍␊ 2, 🎉 1]"]
+        );
+    }
+
+    #[test]
+    fn what_was_deleted_says_so() {
+        let mut line = line("ada", Body::Text(text("x")));
+        line.said = SaidView::Erased;
+        assert_eq!(lines(&line, &TimeZone::UTC), ["2026-11-21 08:23:11 <ada> (deleted)"]);
     }
 
     #[test]

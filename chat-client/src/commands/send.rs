@@ -2,30 +2,37 @@
 
 use std::{
     io::{self, IsTerminal, Read},
+    pin::pin,
     time::Duration,
 };
 
 use protocol::limits::BODY_BYTES_MAX;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader},
     time::timeout,
 };
 
 use super::{
     delivery::Delivery,
     json::SentJson,
-    session::{Session, unexpected},
+    session::{PATIENCE, Session, unexpected},
 };
 use crate::{
     cli,
-    node::call::{Answer, CallError, Until},
+    node::call::{Answer, Call, CallError, Until},
     output::{Output, Style, tell},
     report::Failure,
     store::row::Draft,
+    untrusted::Untrusted,
 };
 
+/// The text that stands for standard input.
+const STANDARD_INPUT: &str = "-";
 /// A line that ends the input of `--lines`, as on a terminal where Ctrl-D is not at hand.
 const END_OF_INPUT: &str = "##";
+/// Most read of one message: two more bytes than one may have, of which one may be a line break, so
+/// that too long a message is refused and not cut.
+const INPUT_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 + 2;
 /// Messages of `--lines` that wait for the relay at one time.
 const UNANSWERED_MAX: usize = 64;
 
@@ -41,16 +48,21 @@ pub(super) async fn run(
         (false, Some(_)) => Until::Sent,
     };
     let mut sender = Sender {
+        session,
         delivery: Delivery::new(session, send.target, until),
         is_action: send.action,
         limit: session.timeout(),
     };
+    let text = send.text.filter(|text| text != STANDARD_INPUT);
     if send.lines {
-        return sender.lines(output).await;
+        return match text {
+            None => sender.lines(output).await,
+            Some(_) => Err(Failure::Usage("--lines takes no TEXT but standard input".to_owned())),
+        };
     }
-    let text = match send.text {
-        Some(text) if text != "-" => text,
-        Some(_) | None => read_all()?,
+    let text = match text {
+        Some(text) => text,
+        None => read_all()?,
     };
     if text.is_empty() {
         return Err(Failure::Usage("the message is empty".to_owned()));
@@ -60,6 +72,7 @@ pub(super) async fn run(
 }
 
 struct Sender<'a> {
+    session: &'a Session,
     delivery: Delivery<'a>,
     is_action: bool,
     /// How long one message may take.
@@ -74,7 +87,7 @@ impl Sender<'_> {
 
     /// Waits for the oldest message.
     async fn finish(&mut self, output: &mut Output) -> Result<(), Failure> {
-        let finish = self.delivery.finish();
+        let finish = say_why_it_takes_long(self.session, self.delivery.finish());
         let answer = match self.limit {
             Some(limit) => timeout(limit, finish).await.map_err(|_| Failure::Timeout)??,
             None => finish.await?,
@@ -98,12 +111,9 @@ impl Sender<'_> {
 
     /// Every line of standard input as a message of its own, in order.
     async fn lines(&mut self, output: &mut Output) -> Result<(), Failure> {
-        let mut lines = BufReader::new(tokio::io::stdin()).lines();
+        let mut input = BufReader::new(tokio::io::stdin());
         let mut outcome = Ok(());
-        loop {
-            let line = lines.next_line().await;
-            let line = line.map_err(|error| Failure::io("cannot read the messages", error))?;
-            let Some(line) = line.filter(|line| line != END_OF_INPUT) else { break };
+        while let Some(line) = next_line(&mut input).await?.filter(|line| line != END_OF_INPUT) {
             if line.is_empty() {
                 continue;
             }
@@ -116,6 +126,31 @@ impl Sender<'_> {
             keep_worst(&mut outcome, self.finish(output).await)?;
         }
         outcome
+    }
+}
+
+/// Waits as long as it takes, and tells a person who waits with us if the reason is a disk.
+async fn say_why_it_takes_long<T>(session: &Session, finish: impl Future<Output = T>) -> T {
+    let mut finish = pin!(finish);
+    if let Ok(outcome) = timeout(PATIENCE, finish.as_mut()).await {
+        return outcome;
+    }
+    if let Ok(Answer::Health(health)) = session.caller().call(Call::Health).await
+        && let Some(why) = health.store
+    {
+        tell(&format!("note: waiting for the local store: {}", Untrusted::new(&why).for_line()));
+    }
+    finish.await
+}
+
+/// The next line of the input, without its end; `None` at the end of all. Of a line that is longer
+/// than a message may be, one byte too much: it is refused, and so ends the command.
+async fn next_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<String>, Failure> {
+    let mut line = Vec::new();
+    let read = input.take(INPUT_BYTES_MAX).read_until(b'\n', &mut line).await;
+    match read.map_err(|error| Failure::io("cannot read the messages", error))? {
+        0 => Ok(None),
+        _ => Ok(Some(text(line)?)),
     }
 }
 
@@ -140,11 +175,15 @@ fn read_all() -> Result<String, Failure> {
     let mut bytes = Vec::new();
     io::stdin()
         .lock()
-        // One more than is allowed, so that too long a message is refused and not cut.
-        .take(BODY_BYTES_MAX as u64 + 1)
+        .take(INPUT_BYTES_MAX)
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::io("cannot read the message", error))?;
+    text(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Failure> {
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::Usage("the message is not UTF-8".to_owned()))?;
-    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }

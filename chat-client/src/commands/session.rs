@@ -14,6 +14,7 @@ use protocol::{
 };
 use tokio::time::timeout;
 
+use super::names::Asked;
 use crate::{
     config::Config,
     node::{
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// How long a command that can do without the relay waits for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a call is made again because the process that owned the home has ended.
 pub(super) const REOPENINGS_MAX: usize = 3;
@@ -37,6 +38,8 @@ pub(super) struct Session {
     handle: RefCell<Handle>,
     /// The home was opened again: what happened in between was not heard.
     has_missed: Cell<bool>,
+    /// About whom the relay was asked.
+    pub(super) asked: RefCell<Asked>,
 }
 
 impl Session {
@@ -52,7 +55,8 @@ impl Session {
 
     async fn open_for(config: &Config, events: Events) -> Result<Self, Failure> {
         let handle = RefCell::new(Node::open(config, events).await?);
-        Ok(Self { config: config.clone(), events, handle, has_missed: Cell::new(false) })
+        let asked = RefCell::default();
+        Ok(Self { config: config.clone(), events, handle, has_missed: Cell::new(false), asked })
     }
 
     /// The time the person gave, if any.

@@ -233,9 +233,11 @@ impl Engine {
         }
         for local in self.waiting_for(&destination) {
             if let Some(command) = self.contacts.replies.remove(&local) {
-                // The person is still there and told at once: nothing stays behind.
+                // The person is still there and told: nothing stays behind, also if the program ends
+                // with this answer.
                 self.drop_entry(local);
-                self.done(command, Err(CommandError::Refused(refusal.clone())));
+                let result = Err(CommandError::Refused(refusal.clone()));
+                self.emit_when_durable(Event::Done { id: command, result });
             } else if let Some(row) = self.outbox.decide(local, Stage::Failed(refusal.clone())) {
                 self.change(Change::Outbox(row));
                 let state = OutboxState::Failed(refusal.clone());
@@ -250,7 +252,8 @@ impl Engine {
         for local in self.waiting_for(&Destination::Person(name.clone())) {
             if let Some(command) = self.contacts.replies.remove(&local) {
                 self.drop_entry(local);
-                self.done(command, Err(error.clone()));
+                let result = Err(error.clone());
+                self.emit_when_durable(Event::Done { id: command, result });
             } else {
                 self.contacts.held.insert(local, (pinned, (*now).clone()));
                 let state = OutboxState::Held { pinned, now: now.clone() };

@@ -12,7 +12,7 @@ use protocol::{
         event::Body,
         record::{Class, Target as MessageTarget},
         refusal::Refusal,
-        request::{Reply, Request},
+        request::{Members, Reply, Request},
         room::{Access, AccountInfo, ConversationInfo, Kind, Presence},
         session::MemberProgress,
     },
@@ -182,6 +182,13 @@ pub enum Call {
     Reconnect,
     /// What `doctor` wants to know of a running node. Answered with [`Answer::Health`].
     Health,
+}
+
+/// Asks for the members of a conversation, beginning with this account.
+pub fn members_from(conversation: ConversationId, account: AccountId) -> Members {
+    // A list begins after the account it names.
+    let before = u128::from_be_bytes(account.0).checked_sub(1);
+    Members { conversation, after: before.map(|number| AccountId(number.to_be_bytes())) }
 }
 
 /// A conversation, as people and scripts name it.
@@ -527,8 +534,12 @@ pub struct Health {
     pub version: String,
     /// The relay's clock minus ours when it last welcomed us, in milliseconds.
     pub clock_skew_ms: Option<i64>,
+    /// The longest message that the relay takes, as it said when it last welcomed us.
+    pub body_bytes_max: Option<u32>,
     /// Messages that wait.
     pub outbox: usize,
+    /// Why the local store takes no writes, if it does not: nothing is said meanwhile.
+    pub store: Option<String>,
     /// Socket options of the connection, as the kernel reports them.
     pub socket: Vec<(String, String)>,
 }
@@ -705,6 +716,15 @@ mod tests {
         for wrong in ["", "#", "@", "lobby", "äb"] {
             assert_eq!(wrong.parse::<Target>(), Err(ParseTargetError), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_list_after_the_account_before_begins_with_the_account() {
+        let after = |account| members_from(ConversationId([1; 16]), AccountId(account)).after;
+        let (mut bytes, mut expected) = ([0; 16], [0; 16]);
+        (bytes[14], expected[15]) = (1, 255);
+        assert_eq!(after(bytes), Some(AccountId(expected)));
+        assert_eq!(after([0; 16]), None, "nothing is before the first");
     }
 
     #[test]

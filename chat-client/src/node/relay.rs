@@ -29,6 +29,7 @@ pub(super) struct Relay {
     /// Something else than the relay answered, last time.
     announced: Option<(RelayKey, String)>,
     clock_skew_ms: Option<i64>,
+    body_bytes_max: Option<u32>,
 }
 
 /// What came from outside.
@@ -56,9 +57,17 @@ impl Relay {
         device_key: Arc<StaticKey>,
     ) -> Self {
         let dialing = JoinSet::new();
-        let (link, announced, clock_skew_ms) = (None, None, None);
-        let mut relay =
-            Self { key, addresses, device_key, dialing, link, announced, clock_skew_ms };
+        let (link, announced, clock_skew_ms, body_bytes_max) = (None, None, None, None);
+        let mut relay = Self {
+            key,
+            addresses,
+            device_key,
+            dialing,
+            link,
+            announced,
+            clock_skew_ms,
+            body_bytes_max,
+        };
         relay.connect();
         relay
     }
@@ -135,11 +144,12 @@ impl Relay {
     ) -> Result<(), String> {
         let Some(link) = &mut self.link else { return Ok(()) };
         let wall = Clock::wall();
-        let skew = &mut self.clock_skew_ms;
+        let (skew, body_bytes_max) = (&mut self.clock_skew_ms, &mut self.body_bytes_max);
         // What came before the end counts: a refusal is often the last thing said.
         let received = link.receive(|message| {
             if let RelayMessage::Welcome(welcome) = &message {
                 *skew = Some(difference_ms(welcome.now, wall));
+                *body_bytes_max = Some(welcome.body_bytes_max);
             }
             sink(message)
         });
@@ -194,6 +204,11 @@ impl Relay {
     /// How far its clock was ahead of ours at the welcome.
     pub(super) const fn clock_skew_ms(&self) -> Option<i64> {
         self.clock_skew_ms
+    }
+
+    /// How long a message it took when it welcomed us.
+    pub(super) const fn body_bytes_max(&self) -> Option<u32> {
+        self.body_bytes_max
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) fn draw(first_run: &FirstRun, theme: &Theme, frame: &mut Frame<'_>) {
         Step::Working(what) => page.words(&format!("{}{}…", what[..1].to_uppercase(), &what[1..])),
         Step::Trust(relay) => trust(&mut page, relay),
         Step::Offer => offer(&mut page),
+        Step::NotHosted => not_hosted(&mut page),
     }
     let lines = std::mem::take(&mut page.lines);
     // On a screen that is too low the last rows matter: they say what to press.
@@ -74,6 +75,15 @@ fn trust(page: &mut Page<'_>, relay: &FoundRelay) {
     page.gap();
     page.key("y", "trust this key and join");
     page.key("h", "run another relay here instead");
+    page.key("q", "leave");
+}
+
+fn not_hosted(page: &mut Page<'_>) {
+    page.heading("The relay of this home does not run.");
+    page.words("Until it does, what was said can be read here, and what you say waits.");
+    page.gap();
+    page.key("r", "try again");
+    page.key("o", "open the conversations without it");
     page.key("q", "leave");
 }
 

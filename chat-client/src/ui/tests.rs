@@ -240,6 +240,12 @@ fn the_first_run() {
         update(&mut app, Event::Setup(Setup::Failed("port 4545 is taken".into())));
         app
     });
+    snapshots("first_run_not_hosted", || {
+        let mut app = blank();
+        let why = "port 4545 is taken by another program".into();
+        update(&mut app, Event::Setup(Setup::NotHosted(why)));
+        app
+    });
 }
 
 #[test]
