@@ -1,9 +1,10 @@
 //! The steps before there is a node: finding a relay, trusting it, running one. Each step is one
 //! future; what comes of it is an event, or the node.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use protocol::{ids::Fingerprint, invitation::RelayAddress};
+use tokio::time::{Instant, sleep};
 
 use super::{
     effect::{Reach, SetupStep},
@@ -16,6 +17,11 @@ use crate::{
     node::{Events, Handle, NameOrigin, Node},
     report::Failure,
 };
+
+/// How long a leaving window of the same home may take to stop its relay.
+const HANDOVER_TIME_MAX: Duration = Duration::from_secs(5);
+/// Between two looks whether it has.
+const HANDOVER_PAUSE: Duration = Duration::from_millis(50);
 
 /// What came of a step.
 pub(super) enum Outcome {
@@ -97,9 +103,9 @@ fn to_host_again(config: &Config) -> Option<HostedBefore> {
 }
 
 async fn host_again(config: Config, before: HostedBefore) -> Outcome {
-    match host::start(relay_dir(&config), before.reach).await {
+    match start_again(&config, before.reach).await {
         Ok(hosted) => open_hosted(config, hosted).await,
-        // Another window of this home was faster, or somebody serves the directory elsewhere.
+        // Another window of this home runs it, or somebody serves the directory by other means.
         Err(HostError::Running) => open(&config, None).await,
         Err(HostError::PortTaken) => {
             match Listener::at(&discovery::usual_addresses(), before.relay).await {
@@ -111,6 +117,19 @@ async fn host_again(config: Config, before: HostedBefore) -> Outcome {
             }
         }
         Err(error) => Outcome::Ask(Setup::NotHosted(error.to_string())),
+    }
+}
+
+/// Whoever ran the relay until now may have closed the home already and not the relay yet.
+async fn start_again(config: &Config, reach: Reach) -> Result<Hosted, HostError> {
+    let until = Instant::now() + HANDOVER_TIME_MAX;
+    loop {
+        match host::start(relay_dir(config), reach).await {
+            Err(HostError::Running) if Instant::now() < until && !Node::is_owned(config).await => {
+                sleep(HANDOVER_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

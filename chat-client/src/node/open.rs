@@ -7,6 +7,7 @@ use protocol::{
     ids::RelayKey,
 };
 use tokio::{
+    net::UnixStream,
     sync::{mpsc, oneshot},
     time::{Instant, sleep},
 };
@@ -52,6 +53,11 @@ pub enum Events {
 pub struct Node;
 
 impl Node {
+    /// Whether a process owns the home now.
+    pub async fn is_owned(config: &Config) -> bool {
+        UnixStream::connect(config.home.socket()).await.is_ok()
+    }
+
     /// Opens the node of the configured home: as a guest if a process owns it, else as its owner.
     ///
     /// # Errors
