@@ -233,7 +233,8 @@ impl Failure {
         }
     }
 
-    fn help(&self) -> Vec<String> {
+    /// What to do next, a line each.
+    pub fn help(&self) -> Vec<String> {
         let help: &[&str] = match self {
             Self::Usage(_) => &["chat-client --help"],
             Self::NoRelay => &[

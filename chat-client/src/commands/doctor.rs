@@ -57,6 +57,11 @@ impl Report<'_> {
         self.add(check, false, found.into(), help.map(str::to_owned))
     }
 
+    fn failed(&mut self, check: &str, failure: &Failure) -> Result<(), Failure> {
+        let help = failure.help().join("\n");
+        self.bad(check, failure.reason(), (!help.is_empty()).then_some(help.as_str()))
+    }
+
     fn add(
         &mut self,
         check: &str,
@@ -71,8 +76,8 @@ impl Report<'_> {
             let mark = if ok { "ok  " } else { "FAIL" };
             let found = Untrusted::new(&check.found).for_line();
             self.output.line(&format!("{mark}\t{}\t{found}", check.step))?;
-            if let Some(help) = &check.help {
-                self.output.line(&format!("\thelp\t{help}"))?;
+            for help in check.help.iter().flat_map(|help| help.lines()) {
+                self.output.line(&format!("\thelp\t{}", Untrusted::new(help).for_line()))?;
             }
         }
         self.output.flush()
@@ -117,14 +122,7 @@ async fn check_choice(config: &Config, report: &mut Report<'_>) -> Result<Option
             Ok(Some(choice))
         }
         Err(failure) => {
-            for line in failure.lines() {
-                let (what, text) = line.split_once(": ").unwrap_or(("error", &line));
-                if what == "error" {
-                    report.bad("relay", text, None)?;
-                } else {
-                    report.good(what, text)?;
-                }
-            }
+            report.failed("relay", &failure)?;
             Ok(None)
         }
     }
@@ -173,7 +171,7 @@ async fn check_addresses(choice: &Choice, report: &mut Report<'_>) -> Result<(),
 async fn check_node(config: &Config, report: &mut Report<'_>) -> Result<(), Failure> {
     let session = match Session::open(config).await {
         Ok(session) => session,
-        Err(failure) => return report.bad("node", failure.to_string(), None),
+        Err(failure) => return report.failed("node", &failure),
     };
     let begun = Instant::now();
     match timeout(WELCOME_TIME_MAX, session.online()).await {
@@ -181,11 +179,7 @@ async fn check_node(config: &Config, report: &mut Report<'_>) -> Result<(), Fail
             report_status(&status, begun.elapsed(), report)?;
             check_round_trip(&session, &status, report).await?;
         }
-        Ok(Err(failure)) => {
-            for line in failure.lines() {
-                report.bad("session", line, None)?;
-            }
-        }
+        Ok(Err(failure)) => report.failed("session", &failure)?,
         Err(_) => report.bad("session", "the relay did not welcome us in time", None)?,
     }
     if let Answer::Health(health) = session.call(Call::Health).await? {
