@@ -384,15 +384,4 @@ mod sqlite {
         std::fs::write(&path, [7; 5_000]).unwrap();
         assert!(matches!(SqliteStore::open(&path), Err(StoreFailure::Damaged(_))));
     }
-
-    #[test]
-    fn a_reader_sees_what_is_durable_while_the_writer_goes_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = SqliteStore::open(&folder.path().join("chat.db")).unwrap();
-        let history = store.history().unwrap();
-        let (records, _) = log(ROOM, 9);
-        assert!(history.newest(ROOM, 9).unwrap().is_empty());
-        store.apply(&[room(ROOM), Change::Records(ROOM, records)]).unwrap();
-        assert_eq!(history.newest(ROOM, 9).unwrap().len(), 9);
-    }
 }

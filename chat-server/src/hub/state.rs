@@ -217,7 +217,7 @@ impl State {
             },
         );
         self.channel_keys.insert(registered.channel_key, registered.device);
-        self.names.insert(registered.name_key.clone(), registered.account);
+        self.name(registered.account, &registered.name_key);
     }
 
     fn rename(&mut self, account: AccountId, name: &str, name_key: &str) {
@@ -225,7 +225,14 @@ impl State {
         self.names.remove(&entry.name_key);
         name.clone_into(&mut entry.name);
         name_key.clone_into(&mut entry.name_key);
-        self.names.insert(name_key.to_owned(), account);
+        self.name(account, name_key);
+    }
+
+    /// No key is no name: several accounts may be without one.
+    fn name(&mut self, account: AccountId, name_key: &str) {
+        if !name_key.is_empty() {
+            self.names.insert(name_key.to_owned(), account);
+        }
     }
 
     fn open(&mut self, opened: &Opened) {
@@ -338,5 +345,35 @@ impl Membership {
             from,
             to: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registered(number: u8, name_key: &str) -> Op {
+        Op::Registered(Registered {
+            account: AccountId([number; 16]),
+            device: DeviceId([number; 16]),
+            name: name_key.to_owned(),
+            name_key: name_key.to_owned(),
+            signing_key: [number; 32],
+            channel_key: [number; 32],
+            genesis: Bytes::new(),
+            signature: Bytes::new(),
+            at: WallTime::default(),
+        })
+    }
+
+    #[test]
+    fn whoever_has_no_name_takes_none() {
+        let mut state = State::default();
+        state.apply(&registered(1, ""));
+        state.apply(&registered(2, "ada"));
+        let (account, nothing) = (AccountId([2; 16]), String::new());
+        state.apply(&Op::Renamed { account, name: nothing.clone(), name_key: nothing });
+        assert_eq!(state.accounts.len(), 2);
+        assert_eq!(state.names, BTreeMap::new());
     }
 }

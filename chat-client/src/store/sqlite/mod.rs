@@ -14,9 +14,8 @@ mod writer;
 use std::path::Path;
 
 use protocol::ids::{ConversationId, Seq};
-use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, config::DbConfig};
 
-pub use self::reader::SqliteHistory;
 use super::{Change, Found, History, Loaded, Query, Store, StoreFailure, row::HistoryRow};
 
 /// The schema this build writes. Every step from one to the next stands in [`MIGRATIONS`].
@@ -33,7 +32,7 @@ const STATEMENTS_MAX: usize = 48;
 /// long, in every headless command.
 const CHECKPOINT_PAGES: u32 = 128;
 
-/// How long a reader waits for the writer's lock, which is held for one commit.
+/// How long to wait for somebody else who looks at the file, such as a backup.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The writer.
@@ -66,17 +65,6 @@ impl SqliteStore {
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failure)?;
         migrate(&mut connection)?;
         Ok(Self { connection })
-    }
-
-    /// A reader for views, with a connection of its own: it sees what is durable and never waits
-    /// for the writer.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be opened a second time.
-    pub fn history(&self) -> Result<SqliteHistory, StoreFailure> {
-        let path = self.connection.path().unwrap_or_default();
-        SqliteHistory::open(Path::new(path))
     }
 }
 
@@ -155,17 +143,6 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreFailure> {
     }
     transaction.pragma_update(None, "user_version", SCHEMA).map_err(failure)?;
     transaction.commit().map_err(failure)
-}
-
-fn open_read_only(path: &Path) -> Result<Connection, StoreFailure> {
-    // Not SQLITE_OPEN_READ_ONLY: a reader of a WAL file may have to create its shared index.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failure)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(failure)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failure)?;
-    connection.execute_batch("PRAGMA query_only=ON").map_err(failure)?;
-    Ok(connection)
 }
 
 /// Sorts what SQLite says by who has to act.

@@ -1,7 +1,5 @@
 //! Look-ups and pages.
 
-use std::path::Path;
-
 use protocol::{
     ids::{AccountId, ConversationId, Counter, DeviceId, Digest, Seq},
     message::record::{chain_next, envelope_hash},
@@ -10,67 +8,13 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
 use super::{
     codec::{RECORD, array, id, integer, optional_digest, record as stored, unsigned, value},
-    failure, open_read_only,
+    failure,
     writer::{self, local, next_local, raised},
 };
 use crate::store::{
-    Found, History, Loaded, Query, StoreFailure,
+    Found, Loaded, Query, StoreFailure,
     row::{CHAIN_STRIDE, HistoryRow, Interval, Pin, StoredConversation, StoredRecord},
 };
-
-/// A reader with a connection of its own.
-#[derive(Debug)]
-pub struct SqliteHistory {
-    connection: Connection,
-}
-
-impl SqliteHistory {
-    /// Opens a store that exists already.
-    ///
-    /// # Errors
-    ///
-    /// If there is none, or it cannot be read.
-    pub fn open(path: &Path) -> Result<Self, StoreFailure> {
-        Ok(Self { connection: open_read_only(path)? })
-    }
-}
-
-impl History for SqliteHistory {
-    fn before(
-        &self,
-        conversation: ConversationId,
-        seq: Seq,
-        count: usize,
-    ) -> Result<Vec<HistoryRow>, StoreFailure> {
-        before(&self.connection, conversation, seq, count)
-    }
-
-    fn after(
-        &self,
-        conversation: ConversationId,
-        seq: Seq,
-        count: usize,
-    ) -> Result<Vec<HistoryRow>, StoreFailure> {
-        after(&self.connection, conversation, seq, count)
-    }
-
-    fn record(
-        &self,
-        conversation: ConversationId,
-        seq: Seq,
-    ) -> Result<Option<HistoryRow>, StoreFailure> {
-        record(&self.connection, conversation, seq)
-    }
-
-    fn amends(
-        &self,
-        conversation: ConversationId,
-        from: Seq,
-        to: Seq,
-    ) -> Result<Vec<HistoryRow>, StoreFailure> {
-        amends(&self.connection, conversation, from, to)
-    }
-}
 
 /// Everything but the records.
 pub(super) fn load(db: &Connection) -> Result<Loaded, StoreFailure> {

@@ -22,8 +22,8 @@ use crate::{
 };
 
 /// A segment this large takes no more runs. With one run more it should still lie in a page of
-/// 4 KiB: every page beyond the first is written twice by each step that touches the row, and
-/// larger rows measured 3 times the pages per step.
+/// 4 KiB: every page beyond the first is written twice by each step that touches the row.
+/// Larger rows would take about three times the pages per step; that is an estimate.
 const SEGMENT_BYTES_TARGET: usize = 3 * 1024;
 /// Bits of a segment's id that are the place of its first record; the local number is above them.
 const SEQ_BITS: u32 = 40;
