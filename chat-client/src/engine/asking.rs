@@ -42,7 +42,7 @@ pub(super) enum Purpose {
     OpenFor(String),
     /// Messages wait for this room.
     JoinFor(String),
-    /// A direct conversation that the relay forgot, with messages waiting.
+    /// A conversation that the relay forgot, with messages waiting.
     Reopen(ConversationId),
     /// Records wait for their senders.
     Lookup(Vec<DeviceId>),
@@ -236,7 +236,14 @@ impl Engine {
                 }
             },
             Purpose::Reopen(conversation) => match described(outcome) {
-                Ok(info) => self.learn_conversation(info),
+                Ok(info) => {
+                    // The room of that name may be another one by now.
+                    let is_it = info.id == conversation;
+                    self.learn_conversation(info);
+                    if !is_it {
+                        self.on_lost(conversation);
+                    }
+                }
                 Err(CommandError::NeedsNewer) => self.on_not_understood(conversation),
                 Err(_) => self.on_lost(conversation),
             },

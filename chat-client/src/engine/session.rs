@@ -5,7 +5,7 @@ use protocol::{
     message::{
         ClientMessage,
         refusal::{Refusal, RefusalCode},
-        request::OpenDirect,
+        request::{Join, OpenDirect, Request},
         room::{AccountInfo, ConversationInfo, Kind, Standing},
         session::{ConversationGone, Ping, Show, Watch, Welcome},
     },
@@ -174,14 +174,21 @@ impl Engine {
     /// older than it.
     fn on_unlisted(&mut self, id: ConversationId) {
         let undecided = self.outbox.lanes().any(|lane| lane == id);
-        let info = self.conversations[&id].info.clone();
-        if let (Kind::DIRECT, Some(peer), true) = (info.kind, &info.peer, undecided) {
-            // A direct conversation comes back by asking; what waits there is offered then.
-            let request = OpenDirect { peer: peer.account };
-            self.ask(request.into(), Purpose::Reopen(id));
-            return;
+        let info = &self.conversations[&id].info;
+        let request: Option<Request> = match (info.kind, &info.peer) {
+            _ if !undecided => None,
+            (Kind::DIRECT, Some(peer)) => Some(OpenDirect { peer: peer.account }.into()),
+            (Kind::DIRECT, None) => None,
+            // Who was thrown out stays out; whom a restored relay forgot comes back.
+            _ if self.log_id_to_confirm.is_none() => None,
+            _ => Some(Join { room: info.name.clone() }.into()),
+        };
+        match request {
+            // It comes back by asking. What waits there is offered only then: what the relay forgot
+            // has lower numbers and goes first.
+            Some(request) => self.ask(request, Purpose::Reopen(id)),
+            None => self.on_lost(id),
         }
-        self.on_lost(id);
     }
 
     /// A conversation that cannot be had again.

@@ -1,4 +1,7 @@
-use protocol::ids::{LogId, Seq};
+use protocol::{
+    ids::{LogId, Seq},
+    message::{request::Request, room::Standing},
+};
 
 use super::bench::{Bench, ROOM};
 use crate::engine::{Event, Notice, OutboxState};
@@ -127,4 +130,29 @@ fn a_relay_restored_to_a_state_that_agrees_needs_no_fork() {
     bench.connect();
     let restored = |e: &&Event| matches!(e, Event::Notice(Notice::RelayRestored { .. }));
     assert_eq!(bench.events.iter().filter(restored).count(), 0, "said once");
+}
+
+#[test]
+fn a_room_that_a_restored_relay_forgot_is_joined_again_before_anything_new_is_said_there() {
+    let mut bench = Bench::online();
+    bench.say("one");
+    bench.disconnect();
+    restore(&mut bench, 0);
+    bench.relay.logs.get_mut(&ROOM).expect("known").info.standing = Standing::OUTSIDE;
+    bench.say("two");
+    bench.connect();
+    assert_eq!(bench.relay.texts(ROOM), ["one", "two"], "a higher number would bury the lower one");
+    assert_eq!(bench.engine.outbox().count(), 0);
+}
+
+#[test]
+fn a_room_that_we_were_thrown_out_of_is_not_joined_again() {
+    let mut bench = Bench::online();
+    bench.disconnect();
+    bench.relay.logs.get_mut(&ROOM).expect("known").info.standing = Standing::OUTSIDE;
+    let local = bench.say("hello?");
+    bench.connect();
+    let joins = |request: &&Request| matches!(request, Request::Join(_));
+    assert_eq!(bench.relay.requests.iter().filter(joins).count(), 0);
+    assert!(matches!(bench.told(local), Some(OutboxState::Failed(_))));
 }

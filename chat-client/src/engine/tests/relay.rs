@@ -161,6 +161,8 @@ impl FakeRelay {
 
     fn attach(&mut self) -> Vec<RelayMessage<'static>> {
         let (account, device) = self.me.clone().expect("set by the bench");
+        let own = self.logs.values().filter(|log| log.info.standing == Standing::JOINED);
+        let own: Vec<_> = own.map(|log| RelayMessage::Conversation(log.info.clone())).collect();
         let mut out = vec![RelayMessage::Welcome(Welcome {
             account,
             device,
@@ -169,11 +171,11 @@ impl FakeRelay {
             keys: Vec::new(),
             highest: self.highest,
             now: WallTime::default(),
-            conversations: u32::try_from(self.logs.len()).expect("few"),
+            conversations: u32::try_from(own.len()).expect("few"),
             body_bytes_max: 32_768,
             ext: Ext::none(),
         })];
-        out.extend(self.logs.values().map(|log| RelayMessage::Conversation(log.info.clone())));
+        out.extend(own);
         out
     }
 
@@ -235,6 +237,9 @@ impl FakeRelay {
         let Some(log) = self.logs.get_mut(&conversation) else {
             return reject(Refusal::last(RefusalCode::NO_SUCH_CONVERSATION, ""));
         };
+        if log.info.standing != Standing::JOINED {
+            return reject(Refusal::last(RefusalCode::NOT_A_MEMBER, ""));
+        }
         if let Some((seq, known)) = log.decided.get(&counter) {
             let (seq, time) = (*seq, WallTime::default());
             return if *known == digest {
