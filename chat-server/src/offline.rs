@@ -95,8 +95,8 @@ fn ask_hub(config: &Config, call: OperatorCall) -> Result<String, OfflineError> 
                 Output::ToOperator(_, answer) => {
                     return operator::lines_of(&answer).map_err(OfflineError::Refused);
                 }
-                // Nobody is connected.
-                Output::Publish(_) | Output::ToSession(..) => {}
+                // Nobody is connected, and no time passes.
+                Output::Publish(_) | Output::ToSession(..) | Output::LookAtAges(_) => {}
             }
         }
         let Some(commit) = hub.poll_commit() else {

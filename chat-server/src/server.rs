@@ -437,6 +437,7 @@ pub(crate) fn hub_config(config: &Config, key: &StaticKey) -> HubConfig {
     let (accounts, limits) = (&config.settings.accounts, &config.settings.limits);
     let secret = sha256(&[b"relay ticket secret v1", &*key.to_bytes()]);
     let records_max = (limits.records_max > 0).then(|| limits.records_max.into());
+    let age_max = Some(limits.records_age_max).filter(|age| !age.is_zero());
     let defaults = HubConfig::new(vec![key.relay_key()], secret);
     HubConfig {
         relay_name: config.settings.server.name.clone(),
@@ -446,7 +447,7 @@ pub(crate) fn hub_config(config: &Config, key: &StaticKey) -> HubConfig {
             value::Registration::Closed => Registration::Closed,
         },
         reserved_names: accounts.reserved_names.iter().cloned().collect(),
-        retention: Retention { records_max, ..defaults.retention },
+        retention: Retention { records_max, age_max },
         limits: Limits {
             messages: rate(limits.messages_per_second, limits.messages_burst),
             message_bytes: rate(

@@ -7,11 +7,15 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chat_server::{Server, config::Config, operator::OperatorRequest, server::Controller};
-use protocol::{ids::RelayKey, limits::PACKET_BYTES_BEFORE_LOGIN_MAX, message::ClientMessage};
+use protocol::{
+    ids::RelayKey,
+    limits::PACKET_BYTES_BEFORE_LOGIN_MAX,
+    message::{ClientMessage, RelayMessage},
+};
 
 mod client;
 use client::{Client, Identity};
@@ -128,9 +132,9 @@ fn at_the_limit_of_connections_one_more_is_closed() {
     assert!(is_closed(&mut third));
     drop(second);
     // The place is free once the relay has noticed.
-    let patience = std::time::Instant::now() + Duration::from_secs(20);
+    let patience = Instant::now() + Duration::from_secs(20);
     while Client::connect(relay.address, relay.key, &bob).is_err() {
-        assert!(std::time::Instant::now() < patience, "the place stays taken");
+        assert!(Instant::now() < patience, "the place stays taken");
     }
 }
 
@@ -260,4 +264,31 @@ fn a_restored_backup_is_the_same_relay() {
     let mut client = relay.attach(&ann);
     client.follow(lobby, 100);
     assert_eq!(client.wait_for_body(b"kept"), accepted.seq);
+}
+
+#[test]
+fn what_is_too_old_goes_while_the_relay_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    let ann = Identity::new("ann");
+    let relay = Relay::start(dir.path(), |config| {
+        config.settings.limits.records_age_max = Duration::from_millis(500);
+    });
+    let mut client = relay.attach_new(&ann);
+    let lobby = client.join("lobby");
+    let said = client.say(&ann, lobby, 1, b"not for long").seq;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        client.follow(lobby, 100);
+        let (from, first) = client.wait(|message| match message {
+            RelayMessage::Following(following) => Some((following.from, following.first)),
+            _ => None,
+        });
+        if first > said {
+            assert_eq!(from, first, "the stream begins behind what is gone");
+            break;
+        }
+        assert!(Instant::now() < deadline, "still there: {first}");
+    }
+    let answer = client.say(&ann, lobby, 2, b"and it goes on");
+    assert_eq!(answer.seq, said.next());
 }

@@ -117,6 +117,39 @@ fn random_histories_come_back_from_sqlite() {
     random_histories_come_back(0..12, || Box::new(TempDir::new().expect("there is a directory")));
 }
 
+/// At any point of indexing, a look at ages finds what the model's times say.
+fn ages_are_found(seeds: Range<u64>, place: impl Fn() -> Box<dyn Place>) {
+    for seed in seeds {
+        eprintln!("seed {seed}");
+        let place = place();
+        let mut author = Author::new(seed);
+        let mut store = place.open();
+        store.load().expect("loads");
+        let mut reader = store.reader().expect("opens");
+        let mut indexer = store.indexer().expect("opens");
+        for _ in 0..60 {
+            store.commit(&author.commit()).expect("commits");
+            if author.rng.chance(1, 3) {
+                step(&mut *indexer);
+            }
+            let look = author.model.look(&mut author.rng);
+            let mut aged = Vec::new();
+            look.perform(&mut *reader, &mut aged).expect("readable");
+            assert_eq!(aged, author.model.aged(&look));
+        }
+    }
+}
+
+#[test]
+fn ages_are_found_in_memory() {
+    ages_are_found(0..20, || Box::new(MemoryDisk::new()));
+}
+
+#[test]
+fn ages_are_found_in_sqlite() {
+    ages_are_found(0..6, || Box::new(TempDir::new().expect("there is a directory")));
+}
+
 #[test]
 fn a_full_disk_writes_nothing_and_an_ambiguous_commit_says_so() {
     let disk = MemoryDisk::new();

@@ -353,7 +353,9 @@ impl Running {
             let info = conversation.info();
             info.standing != Standing::JOINED || {
                 let high = conversation.intervals().last().map_or(0, |newest| newest.high.0);
-                high == model.logs().get(&info.id).map_or(0, Vec::len) as u64
+                let head = model.logs().get(&info.id).map_or(0, Vec::len) as u64;
+                // The rest may have become too old before it could be had.
+                high == head || (conversation.is_live() && info.first.0 > head)
             }
         })
     }

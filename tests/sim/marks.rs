@@ -26,6 +26,8 @@ marks! {
     SupersededWithQueuedSends,
     /// A message was refused because an earlier one of its device has to be decided first.
     StickyRefusal,
+    /// A reader of the store found records older than the relay keeps them.
+    AgedOut,
     /// A client followed from below what the relay still keeps.
     TrimmedCursor,
     /// A session had to read from the store what had left the tail.

@@ -9,7 +9,9 @@ use std::{
 };
 
 use chat_server::{
-    hub::{Hub, HubConfig, Input, Output, Publication, Rate, SessionId, ToSession, op::Op},
+    hub::{
+        AgeLook, Hub, HubConfig, Input, Output, Publication, Rate, SessionId, ToSession, op::Op,
+    },
     session::{Read, Session, Subscription},
     store::{
         Commit, Indexer, Progress, Reader, Store,
@@ -71,6 +73,8 @@ struct Running {
     /// Who follows what.
     followers: BTreeMap<ConversationId, BTreeSet<SessionId>>,
     reads: VecDeque<(SessionId, Read)>,
+    /// The logs whose ages a reader is looking at.
+    look: Option<AgeLook>,
     is_reloading: bool,
 }
 
@@ -90,6 +94,7 @@ pub(crate) struct Pumped {
     pub(crate) closes: Vec<LinkId>,
     pub(crate) commits: bool,
     pub(crate) reads: usize,
+    pub(crate) looks: bool,
     pub(crate) reloads: bool,
 }
 
@@ -143,6 +148,7 @@ impl Relay {
             burst: self.plan.messages_per_second,
         };
         config.retention.records_max = self.plan.records_max;
+        config.retention.age_max = self.plan.age_max;
         self.life += 1;
         self.running = Some(Running {
             hub: Hub::new(config, loaded, Entropy::seeded_for_simulation(seed)),
@@ -157,6 +163,7 @@ impl Relay {
             unwritten: Vec::new(),
             followers: BTreeMap::new(),
             reads: VecDeque::new(),
+            look: None,
             is_reloading: false,
         });
     }
@@ -269,6 +276,27 @@ impl Relay {
         }
     }
 
+    /// A reader looks how old records are, and tells the hub.
+    pub(crate) fn look_at_ages(
+        &mut self,
+        now: Timestamp,
+        wall: WallTime,
+        life: u64,
+        marks: &mut Marks,
+    ) {
+        if self.life != life {
+            return;
+        }
+        let Some(running) = &mut self.running else { return };
+        let Some(look) = running.look.take() else { return };
+        let mut aged = Vec::new();
+        look.perform(running.reader.as_mut(), &mut aged).expect("a memory disk reads");
+        if !aged.is_empty() {
+            marks.hit(Mark::AgedOut);
+        }
+        running.hub.handle_input(now, wall, Input::Aged { aged });
+    }
+
     pub(crate) fn reload(&mut self, now: Timestamp, life: u64) {
         if self.life != life {
             return;
@@ -323,6 +351,7 @@ impl Relay {
         running.give_up_the_silent(now, wall, marks, &mut pumped);
         loop {
             while let Some(output) = running.hub.poll_output() {
+                pumped.looks |= matches!(output, Output::LookAtAges(_));
                 running.dispatch(output, bug, &mut self.unanswered, model, marks);
             }
             let Some(commit) = running.hub.poll_commit() else { break };
@@ -521,6 +550,7 @@ impl Running {
                     None => {}
                 }
             }
+            Output::LookAtAges(look) => self.look = Some(look),
             Output::ToOperator(..) => {}
         }
     }

@@ -45,6 +45,8 @@ pub(crate) struct RelayPlan {
     pub(crate) messages_per_second: u32,
     /// Records kept of each conversation; all, if `None`.
     pub(crate) records_max: Option<u64>,
+    /// How long records are kept; for good, if `None`.
+    pub(crate) age_max: Option<Duration>,
     /// Bytes of all tails.
     pub(crate) tail_bytes: usize,
 }
@@ -77,6 +79,7 @@ impl Plan {
         let relay = RelayPlan {
             messages_per_second: if rng.chance(1, 4) { 2 } else { 0 },
             records_max: rng.chance(1, 4).then(|| rng.between(4, 24)),
+            age_max: rng.chance(1, 5).then(|| Duration::from_secs(rng.between(3, 30))),
             tail_bytes: if rng.chance(1, 3) { 600 } else { 1 << 20 },
         };
         let mut actions = Vec::new();

@@ -65,6 +65,9 @@ enum Happening {
     Read {
         life: u64,
     },
+    Looked {
+        life: u64,
+    },
     Reloaded {
         life: u64,
     },
@@ -227,6 +230,11 @@ impl World {
             }
             Happening::Read { life } => {
                 self.relay.read_one(life);
+                self.pump_relay()
+            }
+            Happening::Looked { life } => {
+                let (now, wall) = (self.now, self.wall());
+                self.relay.look_at_ages(now, wall, life, &mut self.marks);
                 self.pump_relay()
             }
             Happening::Reloaded { life } => {
@@ -394,6 +402,10 @@ impl World {
         for _ in 0..pumped.reads {
             let at = self.later(1, 20);
             self.at(at, Happening::Read { life });
+        }
+        if pumped.looks {
+            let at = self.later(1, 20);
+            self.at(at, Happening::Looked { life });
         }
         if pumped.reloads {
             let at = self.later(1, 60);

@@ -155,9 +155,12 @@ impl Conversation {
         self.read
     }
 
-    /// How many records are unread.
+    /// How many records are unread. What the relay no longer keeps and nobody brought here cannot
+    /// be read any more.
     pub fn unread(&self) -> u64 {
-        self.info.head.0.saturating_sub(self.read.0)
+        let gone =
+            if self.received() < self.info.first { self.info.first.minus(1) } else { Seq::ZERO };
+        self.info.head.0.saturating_sub(self.read.max(gone).0)
     }
 
     /// What the person was writing.

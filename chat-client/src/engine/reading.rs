@@ -57,7 +57,9 @@ impl Engine {
     ) -> Result<(), ProtocolViolation> {
         let id = following.conversation;
         let Some(conversation) = self.conversations.get_mut(&id) else { return Ok(()) };
-        if !matches!(conversation.stream, Stream::Asked) {
+        // A second one comes when the relay let go of records that it had not sent yet: the stream
+        // begins again behind them.
+        if !matches!(conversation.stream, Stream::Asked | Stream::Live { .. }) {
             return Ok(());
         }
         let (high, chain) = conversation.position();

@@ -163,6 +163,9 @@ settings! {
         members_per_room_max: u32 = 10_000, Reload;
         /// Records one conversation keeps; 0 keeps all.
         records_max: u32 = 0, Reload;
+        /// How long records are kept; 0 keeps them for good. They go within a sixteenth of that
+        /// time more.
+        records_age_max: Duration = Duration::ZERO, Reload;
         /// Messages that share one sync of the disk before input waits.
         batch_messages_max: u32 = 4_096, Reload;
         /// Bytes that share one sync of the disk before input waits.

@@ -55,8 +55,8 @@ impl HubConfig {
 pub struct Retention {
     /// At most this many in one conversation; it may hold an eighth more before it is trimmed.
     pub records_max: Option<u64>,
-    /// At most this old. The hub does not know the age of old records: whoever reads the store
-    /// finds the place and tells it ([`Input::Aged`](super::Input::Aged)).
+    /// At most this old. What is older goes with the next round over all conversations, see
+    /// [`AGE_REST_DIVISOR`].
     pub age_max: Option<Duration>,
 }
 
@@ -156,5 +156,17 @@ pub const TYPING_INTERVAL: Duration = Duration::from_secs(1);
 pub const SHOWN_MAX: usize = 4;
 /// Inputs one batch remembers for the case that its commit fails.
 pub const BATCH_INPUTS_MAX: usize = 16_384;
+/// Conversations whose ages are looked at together. Mostly that is one short read each; a log that
+/// has aged costs some dozens.
+pub const AGE_LOOK_CONVERSATIONS_MAX: usize = 32;
+/// Between two looks of one round, so that readers are there for people: 100,000 conversations take
+/// five minutes.
+pub const AGE_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// After a round, the next begins after this part of the age: records outlive it by a sixteenth …
+pub const AGE_REST_DIVISOR: u32 = 16;
+/// … but looking more often than this helps nobody …
+pub const AGE_REST_MIN: Duration = Duration::from_secs(1);
+/// … and who keeps records for a year may still want them gone on the day.
+pub const AGE_REST_MAX: Duration = Duration::from_secs(3_600);
 /// Full buckets are forgotten this often.
 pub const QUOTA_SWEEP_INTERVAL: Duration = Duration::from_secs(30);

@@ -41,6 +41,8 @@ pub(super) struct Relay {
     pub(super) wall: WallTime,
     /// Everything the hub said, in order.
     pub(super) said: Vec<Said>,
+    /// How many logs each look at their ages covered.
+    pub(super) looks: Vec<usize>,
     committing: Option<Commit>,
     sessions: u64,
     requests: u32,
@@ -80,12 +82,20 @@ impl Relay {
             now: Timestamp::from_micros(1_000_000_000),
             wall: WallTime::from_millis(1_700_000_000_000),
             said: Vec::new(),
+            looks: Vec::new(),
             committing: None,
             sessions: 0,
             requests: 0,
         };
         relay.settle();
         relay
+    }
+
+    /// Replaces the settings while the relay runs.
+    pub(super) fn configure(&mut self, change: impl FnOnce(&mut HubConfig)) {
+        let mut config = HubConfig::new(vec![RelayKey([5; 32])], [6; 32]);
+        change(&mut config);
+        self.hub.handle_config(config);
     }
 
     pub(super) fn unlimited(limits: &mut Limits) {
@@ -155,6 +165,14 @@ impl Relay {
                 Output::Publish(publication) => Said::Published(publication),
                 Output::ToSession(session, message) => Said::To(session, message),
                 Output::ToOperator(_, answer) => Said::Operator(answer),
+                Output::LookAtAges(look) => {
+                    let mut reader = self.store.reader().expect("the store reads");
+                    let mut aged = Vec::new();
+                    look.perform(&mut *reader, &mut aged).expect("the store reads");
+                    self.looks.push(look.logs.len());
+                    self.hub.handle_input(self.now, self.wall, Input::Aged { aged });
+                    continue;
+                }
             });
         }
     }

@@ -12,7 +12,7 @@ use protocol::{
     },
 };
 
-use super::log::PublishedRun;
+use super::{log::PublishedRun, retention::AgeLook};
 
 /// One authenticated connection: which shard owns it, and its number there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,12 +115,11 @@ pub enum Input {
         /// Which.
         session: SessionId,
     },
-    /// Records below `first` are older than the retention age; a reader of the store found out.
+    /// The answer to [`Output::LookAtAges`]: logs with records that are too old, each with its first
+    /// record that is young enough.
     Aged {
-        /// Where.
-        conversation: ConversationId,
-        /// First record that is young enough.
-        first: Seq,
+        /// Which, and from where on it may stay.
+        aged: Vec<(ConversationId, Seq)>,
     },
     /// Somebody on the machine itself asks.
     Operator {
@@ -210,6 +209,9 @@ pub enum Output {
     ToSession(SessionId, ToSession),
     /// For whoever asked on the machine.
     ToOperator(u64, Result<OperatorAnswer, OperatorError>),
+    /// For a reader of the store, which answers [`Input::Aged`], whatever it finds. One is out at a
+    /// time.
+    LookAtAges(AgeLook),
 }
 
 /// What a commit changed in the logs.

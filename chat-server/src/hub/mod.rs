@@ -33,7 +33,8 @@
 //!
 //! `send` is the hot path; `dedupe`, `log`, `batch` serve it. `attach` and `names` decide who
 //! somebody is, `rights`, `members`, `rooms`, `moderation`, `direct` and `follow` what they may
-//! do. `presence` and `progress` tell what is never stored. `quota` and `config` bound it all.
+//! do. `presence` and `progress` tell what is never stored. `quota`, `retention` and
+//! `config` bound it all.
 
 mod attach;
 mod batch;
@@ -55,6 +56,7 @@ mod progress;
 mod quota;
 mod recovery;
 mod requests;
+mod retention;
 mod rights;
 mod rooms;
 mod send;
@@ -85,6 +87,7 @@ use self::{
     progress::Progress,
     quota::Quotas,
     recovery::{Health, Salvage},
+    retention::Round,
     sessions::Sessions,
     state::State,
     timers::{Timer, Timers},
@@ -96,6 +99,7 @@ pub use self::{
         SessionReport, ToSession,
     },
     log::PublishedRun,
+    retention::AgeLook,
 };
 use crate::store::{Commit, CommitError, Loaded};
 
@@ -121,6 +125,7 @@ pub struct Hub {
     presence: Presence,
     progress: Progress,
     timers: Timers,
+    round: Round,
     /// Set once the relay is shutting down: when to come back, for those who ask now.
     draining: Option<Duration>,
 }
@@ -145,9 +150,11 @@ impl Hub {
             presence: Presence::default(),
             progress: Progress::default(),
             timers: Timers::default(),
+            round: Round::default(),
             draining: None,
         };
         hub.found();
+        hub.begin_round();
         hub
     }
 
@@ -185,7 +192,7 @@ impl Hub {
     }
 
     /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Timestamp, _wall: WallTime) {
+    pub fn handle_timeout(&mut self, now: Timestamp, wall: WallTime) {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Presence => self.tell_presence(now),
@@ -194,6 +201,7 @@ impl Hub {
                 Timer::Marks => self.progress.flush_now(),
                 Timer::Probe => self.health = Health::Full { probe: recovery::Probe::Due },
                 Timer::Quotas => self.sweep_quotas(now),
+                Timer::Ages => self.look_at_ages(now, wall),
             }
         }
     }
@@ -201,6 +209,7 @@ impl Hub {
     /// Replaces the configuration, all at once.
     pub fn handle_config(&mut self, config: HubConfig) {
         self.config = config;
+        self.begin_round();
     }
 
     /// Says goodbye to everybody and takes nobody new. What is pending is still made durable and
@@ -311,7 +320,7 @@ impl Hub {
             Input::Watch { session, watch } => self.on_watch(*session, watch),
             Input::Typing { session, typing } => self.on_typing(now, wall, *session, *typing),
             Input::Detached { session } => self.on_detached(now, *session),
-            Input::Aged { conversation, first } => self.on_aged(*conversation, *first),
+            Input::Aged { aged } => self.on_aged(now, aged),
             Input::Operator { id, call } => self.on_operator(wall, *id, call),
         }
     }

@@ -1,8 +1,7 @@
-//! What only the machine itself can ask for: administrators, names, sessions, invitations; and
-//! what the operator's configuration asks for: retention.
+//! What only the machine itself can ask for: administrators, names, sessions, invitations.
 
 use protocol::{
-    ids::{AccountId, ConversationId, Seq},
+    ids::AccountId,
     message::room::{Role, Standing},
     time::{Timestamp, WallTime},
 };
@@ -104,37 +103,6 @@ impl Hub {
             client: session.client.to_string(),
         };
         self.sessions.iter().map(report).collect()
-    }
-
-    // ---- retention ----
-
-    /// Trims a log that has become an eighth longer than it may be: rarely, and then by much.
-    pub(super) fn trim_by_count(&mut self, id: ConversationId) {
-        let Some(max) = self.config.retention.records_max else { return };
-        let Some(conversation) = self.state.conversations.get(&id) else { return };
-        let kept = (conversation.head.0 + 1).saturating_sub(conversation.first.0);
-        if kept > max.saturating_add(max / 8) {
-            let first = conversation.head.minus(max).next();
-            self.trim(id, first);
-        }
-    }
-
-    /// A reader of the store found records older than they may be.
-    pub(super) fn on_aged(&mut self, id: ConversationId, first: Seq) {
-        if self.takes_writes().is_err() {
-            return;
-        }
-        let Some(conversation) = self.state.conversations.get(&id) else { return };
-        let first = first.min(conversation.head.next());
-        if first > conversation.first {
-            self.trim(id, first);
-        }
-    }
-
-    fn trim(&mut self, conversation: ConversationId, first: Seq) {
-        let op = Op::Trimmed { conversation, first };
-        self.state.apply(&op);
-        self.filling.push_late(op);
     }
 
     /// Buckets are swept while there are any; see `quota`.

@@ -19,6 +19,8 @@ pub(super) enum Timer {
     Probe,
     /// Buckets may have filled up.
     Quotas,
+    /// The next conversations' ages are to be looked at.
+    Ages,
 }
 
 /// Which deadlines are armed.

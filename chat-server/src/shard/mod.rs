@@ -50,7 +50,10 @@ use crate::{
     net::acceptor::ShardHandle,
     session::Session,
     tail::Tails,
-    threads::{hub::HubInbox, reader::ReadQueue},
+    threads::{
+        hub::HubInbox,
+        reader::{ReadJob, ReadQueue},
+    },
 };
 
 mod followers;
@@ -479,7 +482,8 @@ impl Shard {
                     return Sent::SaysGoodbye;
                 }
                 if let Some(read) = session.poll_read() {
-                    self.around.reads.post(SessionId::new(self.around.index, key), read);
+                    let session = SessionId::new(self.around.index, key);
+                    self.around.reads.post(ReadJob::Session(session, read));
                 }
                 Sent::Fine
             }

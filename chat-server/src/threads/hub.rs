@@ -4,6 +4,7 @@
 //!   shards ──inputs──▶ ┌─────┐ ──commit──▶ committer
 //!   committer ──done──▶│ hub │ ──outputs─▶ shards
 //!   operator ──calls──▶└─────┘ ──answers─▶ operator
+//!   readers ────ages──▶        ──looks───▶ readers
 //! ```
 //!
 //! One round takes everything that is in the inbox, then hands the next commit to the disk before
@@ -29,7 +30,11 @@ use crate::{
     hub::{Hub, HubConfig, Input, OperatorAnswer, OperatorCall, OperatorError, Output},
     shard::mail::{ShardBox, ShardMail},
     store::{CommitError, Loaded},
-    threads::{committer::CommitterMail, mailbox::Mailbox},
+    threads::{
+        committer::CommitterMail,
+        mailbox::Mailbox,
+        reader::{ReadJob, ReadQueue},
+    },
 };
 
 /// Bytes of messages that may wait in the inbox before shards stop reading: a few batches, so that
@@ -112,6 +117,7 @@ pub(crate) struct HubThread {
     pub(crate) inbox: Arc<HubInbox>,
     pub(crate) committer: Arc<Mailbox<CommitterMail>>,
     pub(crate) shards: Vec<Arc<ShardBox>>,
+    pub(crate) reads: Arc<ReadQueue>,
     pub(crate) clock: Clock,
     /// The committer is reading the state again.
     pub(crate) reloading: bool,
@@ -225,6 +231,7 @@ impl HubThread {
                         .push(ShardMail::ToSession(session, message));
                 }
                 Output::ToOperator(id, answer) => operators.answer(id, answer),
+                Output::LookAtAges(look) => self.reads.post(ReadJob::Ages(look)),
             }
         }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   shard 0..N ◀─────▶ hub ◀─────▶ committer ──▶ indexer
 //!       ▲                               (disk)
-//!       └──────▶ reader 0..2 (disk)
+//!       └──────▶ reader 0..2 (disk) ◀──▶ hub
 //! ```
 //!
 //! Ending goes against the stream: shards first, so that nobody feeds the hub; then the hub; then
@@ -90,6 +90,7 @@ impl Threads {
             inbox: Arc::clone(&threads.hub),
             committer: Arc::clone(&threads.committer),
             shards: threads.shards.iter().map(|shard| Arc::clone(&shard.mail)).collect(),
+            reads: Arc::clone(&threads.reads),
             clock,
             reloading: false,
             gathering: Gathering::default(),
@@ -116,7 +117,10 @@ impl Threads {
         for index in 0..READERS {
             let reader = store.reader()?;
             let (reads, boxes) = (Arc::clone(&self.reads), boxes.clone());
-            self.spawn(&format!("reader-{index}"), move || reader::run(reader, &reads, &boxes))?;
+            let hub = Arc::clone(&self.hub);
+            self.spawn(&format!("reader-{index}"), move || {
+                reader::run(reader, &reads, &boxes, &hub);
+            })?;
         }
         let indexer = store.indexer()?;
         let signal = Arc::clone(&self.indexer);

@@ -1,6 +1,8 @@
-//! The readers: fetch from the store what sessions miss, off the shards' threads.
+//! The readers: fetch from the store what sessions miss, off the shards' threads, and look for the
+//! hub how old records are.
 //!
-//! A session has at most one read under way, so the queue is as long as there are sessions.
+//! A session has at most one read under way, and so has the hub: the queue is as long as there are
+//! sessions, and one.
 
 use std::{
     collections::VecDeque,
@@ -10,11 +12,21 @@ use std::{
 use tracing::warn;
 
 use crate::{
-    hub::SessionId,
+    hub::{AgeLook, Input, SessionId},
     session::Read,
     shard::mail::{ShardBox, ShardMail},
     store::Reader,
+    threads::hub::{HubInbox, HubMail},
 };
+
+/// Something to read.
+#[derive(Debug)]
+pub(crate) enum ReadJob {
+    /// What a session misses.
+    Session(SessionId, Read),
+    /// Where logs begin to be young enough.
+    Ages(AgeLook),
+}
 
 /// Reads that wait, oldest first.
 #[derive(Debug, Default)]
@@ -25,14 +37,14 @@ pub(crate) struct ReadQueue {
 
 #[derive(Debug, Default)]
 struct Queue {
-    jobs: VecDeque<(SessionId, Read)>,
+    jobs: VecDeque<ReadJob>,
     stop: bool,
 }
 
 impl ReadQueue {
-    /// Asks on behalf of a session.
-    pub(crate) fn post(&self, session: SessionId, request: Read) {
-        self.lock().jobs.push_back((session, request));
+    /// Asks on behalf of a session or the hub.
+    pub(crate) fn post(&self, job: ReadJob) {
+        self.lock().jobs.push_back(job);
         self.arrived.notify_one();
     }
 
@@ -42,7 +54,7 @@ impl ReadQueue {
         self.arrived.notify_all();
     }
 
-    fn next(&self) -> Option<(SessionId, Read)> {
+    fn next(&self) -> Option<ReadJob> {
         let mut queue = self.lock();
         loop {
             if queue.stop {
@@ -61,14 +73,30 @@ impl ReadQueue {
 }
 
 /// Reads until told to stop.
-pub(crate) fn run(mut reader: Box<dyn Reader>, queue: &ReadQueue, shards: &[Arc<ShardBox>]) {
-    while let Some((session, request)) = queue.next() {
-        let answer = request.perform(&mut *reader);
-        if let Err(error) = &answer {
-            warn!(?session, %error, "cannot read from the store");
-        }
-        if let Some(shard) = shards.get(usize::from(session.shard())) {
-            shard.post(ShardMail::Read(session, request, answer));
+pub(crate) fn run(
+    mut reader: Box<dyn Reader>,
+    queue: &ReadQueue,
+    shards: &[Arc<ShardBox>],
+    hub: &HubInbox,
+) {
+    while let Some(job) = queue.next() {
+        match job {
+            ReadJob::Session(session, request) => {
+                let answer = request.perform(&mut *reader);
+                if let Err(error) = &answer {
+                    warn!(?session, %error, "cannot read from the store");
+                }
+                if let Some(shard) = shards.get(usize::from(session.shard())) {
+                    shard.post(ShardMail::Read(session, request, answer));
+                }
+            }
+            ReadJob::Ages(look) => {
+                let mut aged = Vec::new();
+                if let Err(error) = look.perform(&mut *reader, &mut aged) {
+                    warn!(%error, "cannot read how old records are");
+                }
+                hub.post(HubMail::Inputs(vec![Input::Aged { aged }], 0));
+            }
         }
     }
 }

@@ -2,13 +2,14 @@
 
 #![allow(dead_code, reason = "each test binary uses another part")]
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive};
 
 use bytes::Bytes;
 use chat_server::{
     hub::{
+        AgeLook,
         op::{Appended, Ban, Decision, Fate, Membership, Op, Opened, Registered},
-        state::State,
+        state::{Conversation, State},
     },
     store::{Commit, Reader},
 };
@@ -130,6 +131,29 @@ impl Model {
         let mut page = take_while_fitting(entries.map(entry), count, bytes_max);
         page.reverse();
         page
+    }
+
+    /// A look at every log, for an age that may hit the middle of one.
+    pub(crate) fn look(&self, rng: &mut SimRng) -> AgeLook {
+        let kept = |(id, of): (&ConversationId, &Conversation)| {
+            (of.first <= of.head).then_some((*id, of.first..=of.head))
+        };
+        let newest = self.state.conversations.values().map(|of| of.time.as_millis()).max();
+        AgeLook {
+            logs: self.state.conversations.iter().filter_map(kept).collect(),
+            since: WallTime::from_millis(rng.between(0, newest.unwrap_or(0) + 1)),
+        }
+    }
+
+    /// What [`AgeLook::perform`] has to find.
+    pub(crate) fn aged(&self, look: &AgeLook) -> Vec<(ConversationId, Seq)> {
+        let first_young = |(id, log): (&ConversationId, &RangeInclusive<Seq>)| {
+            let records = &self.logs[id].records;
+            let young = records.iter().find(|(_, (time, _))| *time >= look.since);
+            let first = young.map_or(log.end().next(), |(seq, _)| *seq);
+            (first > *log.start()).then_some((*id, first))
+        };
+        look.logs.iter().filter_map(first_young).collect()
     }
 
     fn chain_at(&self, conversation: ConversationId, seq: Seq) -> Option<Digest> {

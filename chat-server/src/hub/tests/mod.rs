@@ -2,6 +2,7 @@
 
 mod people;
 mod recovery;
+mod retention;
 mod rooms;
 mod sending;
 mod telling;

@@ -331,22 +331,3 @@ fn limits_hold_at_the_edge_and_are_named() {
     let (_, refused) = relay.try_room(&people[1], "milk", Access::ANYONE);
     assert!(refused.is_err());
 }
-
-#[test]
-fn old_records_are_trimmed_by_number_and_by_age() {
-    let mut relay = Relay::with(|config| {
-        Relay::unlimited(&mut config.limits);
-        config.retention.records_max = Some(16);
-    });
-    let ada = relay.join("ada", 1);
-    let lobby = relay.lobby();
-    for counter in 1..=18 {
-        assert!(relay.send(&ada, lobby, counter, "x").is_ok());
-    }
-    let info = relay.info(&ada, lobby);
-    assert_eq!((info.first, info.head), (Seq(4), Seq(19)));
-    relay.input(Input::Aged { conversation: lobby, first: Seq(10) });
-    relay.input(Input::Aged { conversation: lobby, first: Seq(5) });
-    relay.settle();
-    assert_eq!(relay.info(&ada, lobby).first, Seq(10));
-}
