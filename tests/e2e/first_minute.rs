@@ -333,6 +333,7 @@ fn a_history_reads_as_its_authors_left_it() {
     bea.type_keys("/react 👍<enter>");
     ada.wait_for("👍");
     ada.type_keys("regretted<enter>");
+    ada.wait_until("her message sent", |screen| is_marked(screen, "regretted", "✓"));
     bea.wait_for("regretted");
     ada.type_keys("/delete<enter>");
     bea.wait_until("it is gone", |screen| !screen.shows("regretted"));

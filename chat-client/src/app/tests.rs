@@ -115,6 +115,20 @@ fn commands_on_messages_mean_the_selected_one_or_the_nearest() {
 }
 
 #[test]
+fn commands_on_the_newest_own_message_never_mean_the_one_before_it() {
+    let mut app = lobby();
+    update(&mut app, Event::Data(Data::Pending(pending(3, PendingState::Queued))));
+    assert_eq!(said(&press(&mut app, "/delete<enter>")), Vec::<&Effect>::new());
+    assert!(toast(&app).contains("/cancel"), "{}", toast(&app));
+    press(&mut app, "<C-u>");
+    update(&mut app, Event::Data(Data::Pending(pending(3, PendingState::Sent(Seq(3))))));
+    let effects = press(&mut app, "/delete<enter>");
+    assert_eq!(said(&effects), [&Effect::Say(id(1), Saying::Delete(target(3)))]);
+    let effects = press(&mut app, "<S-up>/edit hey<enter>");
+    assert_eq!(said(&effects), [&Effect::Say(id(1), Saying::Edit(target(2), "hey".into()))]);
+}
+
+#[test]
 fn edit_without_words_offers_the_old_ones() {
     let mut app = lobby();
     press(&mut app, "/edit<enter>");

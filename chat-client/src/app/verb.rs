@@ -73,21 +73,20 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
             say(Saying::Text(sized(arguments)?, Some(target)))
         }
         Verb::Edit => {
-            let (target, entry) = chosen(app, Timeline::last_own, "no own message to change")?;
-            if !entry.sender.is_me() {
+            let own = chosen_own(app, here, "no own message to change")?;
+            if !own.is_mine {
                 return Err("only its author can change a message".to_owned());
             }
             if arguments.is_empty() {
-                let text = current_text(app, &entry);
                 let conversation = app.current_mut().ok_or("open a conversation first")?;
-                conversation.composer.replace(&format!("/edit {text}"));
+                conversation.composer.replace(&format!("/edit {}", own.text));
                 return Ok(Vec::new());
             }
-            say(Saying::Edit(target, sized(arguments)?))
+            say(Saying::Edit(own.target, sized(arguments)?))
         }
         Verb::Delete => {
-            let (target, _) = chosen(app, Timeline::last_own, "no own message to delete")?;
-            say(Saying::Delete(target))
+            let own = chosen_own(app, here, "no own message to delete")?;
+            say(Saying::Delete(own.target))
         }
         Verb::React => {
             let (target, entry) = chosen(app, Timeline::last_of_others, "no message to react to")?;
@@ -172,6 +171,36 @@ fn chosen(
         app.current().and_then(|conversation| conversation.chosen(otherwise)).ok_or(none)?;
     let target = entry.target().ok_or("that message needs a newer version")?;
     Ok((target, entry.clone()))
+}
+
+/// What `/edit` and `/delete` are about.
+struct Chosen {
+    target: Target,
+    text: String,
+    /// Moderators may delete what others said.
+    is_mine: bool,
+}
+
+/// The selected message, or the newest own one. That may not be in the history yet, and must not
+/// lead to the one before it.
+fn chosen_own(app: &App, here: ConversationId, none: &str) -> Result<Chosen, String> {
+    let is_selected = app.current().is_some_and(|conversation| conversation.selected.is_some());
+    let newest = app.pending(here).rev().find_map(|pending| match &pending.saying {
+        Saying::Text(text, _) | Saying::Action(text) => Some((pending, text)),
+        Saying::Edit(..) | Saying::Delete(_) | Saying::React(..) => None,
+    });
+    let Some((pending, text)) = newest.filter(|_| !is_selected) else {
+        let (target, entry) = chosen(app, Timeline::last_own, none)?;
+        let text = current_text(app, &entry);
+        return Ok(Chosen { target, text, is_mine: entry.sender.is_me() });
+    };
+    match (&pending.state, pending.id) {
+        (PendingState::Sent(seq), Some(id)) => {
+            Ok(Chosen { target: Target { seq: *seq, id }, text: text.clone(), is_mine: true })
+        }
+        _ => Err("your newest message is not sent: /cancel takes it back, Shift-Up selects others"
+            .to_owned()),
+    }
 }
 
 fn current_text(app: &App, entry: &Entry) -> String {
