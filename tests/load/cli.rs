@@ -196,6 +196,9 @@ pub(crate) struct Hostile {
     /// Length of each attack, and of the calm it is compared with
     #[arg(long, default_value_t = 6)]
     pub(crate) secs: u64,
+    /// How often each attack comes and goes; a 99th percentile of one round is mostly the disk's mood
+    #[arg(long, default_value_t = 4)]
+    pub(crate) rounds: u32,
 }
 
 /// See [`crate::terminal`].

@@ -26,6 +26,11 @@ impl Latencies {
         self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Adds those of another stretch of time.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("both have the same bounds");
+    }
+
     /// How many there are.
     #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {

@@ -1,8 +1,8 @@
 //! What peers that mean harm cost the relay in memory and everybody else in latency.
 //!
-//! A room of 100 keeps talking, 200 messages a second. Each attack is held against a calm stretch
-//! right before it: how much more memory the relay takes at its peak, and how much longer the 99th
-//! percentile gets. The reader who never reads is held against the same flood of messages with a
+//! A room of 100 keeps talking, 200 messages a second. Each attack comes and goes several times and is
+//! held against the calm right before it: how much more memory the relay takes at its peak, and how
+//! much longer the 99th percentile of all rounds gets. The reader who never reads is held against the same flood of messages with a
 //! member who does read, because a flood alone has its price.
 
 mod attack;
@@ -70,13 +70,16 @@ pub(crate) async fn run(options: &Hostile, common: &Common) -> Result<Report, Be
         Attack::Oversized,
         Attack::Replay,
     ] {
-        let calm = Stretch::watch(&relay, &room, stretch).await?;
-        let attackers = attack.launch(relay.endpoint())?;
-        let attacked = Stretch::watch(&relay, &room, stretch).await?;
-        let connects = attackers.stop();
+        let (mut calm, mut attacked, mut connects) = (Stretch::new(), Stretch::new(), 0);
+        for _ in 0..options.rounds.max(1) {
+            calm.watch(&relay, &room, stretch).await?;
+            let attackers = attack.launch(relay.endpoint())?;
+            attacked.watch(&relay, &room, stretch).await?;
+            connects += attackers.stop();
+            sleep(SETTLE).await;
+        }
         attacked.compare_with(&calm, attack.name(), &mut report);
         report.add(format!("{}: connections", attack.name()), "", connects.into());
-        sleep(SETTLE).await;
     }
 
     let calm = flood(&relay, &room, Reader::Ordinary, options.messages).await?;
@@ -88,7 +91,7 @@ pub(crate) async fn run(options: &Hostile, common: &Common) -> Result<Report, Be
     Ok(report)
 }
 
-/// What a stretch of time was like for the members of the watched room.
+/// What a stretch of time, or several, was like for the members of the watched room.
 #[derive(Debug)]
 struct Stretch {
     latencies: Latencies,
@@ -96,12 +99,23 @@ struct Stretch {
 }
 
 impl Stretch {
-    async fn watch(relay: &Relay, room: &Rc<Room>, length: Duration) -> Result<Self, BenchError> {
+    fn new() -> Self {
+        Self { latencies: Latencies::new(), memory_peak: 0 }
+    }
+
+    async fn watch(
+        &mut self,
+        relay: &Relay,
+        room: &Rc<Room>,
+        length: Duration,
+    ) -> Result<(), BenchError> {
         let peak = MemoryPeak::watch(relay.pid());
         room.start_timing();
         room.pace(RATE, length).await;
         room.wait_for_arrival().await;
-        Ok(Self { latencies: room.stop_timing(), memory_peak: peak.stop(relay.pid())? })
+        self.latencies.merge(&room.stop_timing());
+        self.memory_peak = self.memory_peak.max(peak.stop(relay.pid())?);
+        Ok(())
     }
 
     /// Adds how this stretch was compared with a calm one.
@@ -183,7 +197,8 @@ async fn flood(
             flooded.wait_for_arrival().await;
         })
     };
-    let stretch = Stretch::watch(relay, room, length).await?;
+    let mut stretch = Stretch::new();
+    stretch.watch(relay, room, length).await?;
     flooding.await.map_err(|error| BenchError::Failed(format!("the flood's task: {error}")))?;
     flooded.add_checks_to(&mut Report::new("flood"))?;
     flooded.never_read.take();
