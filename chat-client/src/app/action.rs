@@ -15,6 +15,8 @@ pub enum Action {
     Select(Step),
     /// Leave whatever is open, or deselect.
     Close,
+    /// Put the next or the previous of what is offered into the box.
+    Complete(Turn),
     /// Show the keys and commands.
     Help,
     /// Clear the line; with nothing to clear, ask to leave; asked, leave.
@@ -68,6 +70,15 @@ pub enum Edit {
     Up,
     /// One line down; from the last line, to what was sent after.
     Down,
+}
+
+/// A direction in the list of what is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Down.
+    Next,
+    /// Up.
+    Previous,
 }
 
 /// A way to move the timeline.

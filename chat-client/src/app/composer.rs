@@ -2,7 +2,7 @@
 
 use protocol::limits::BODY_BYTES_MAX;
 use ratatui::style::Style;
-use ratatui_textarea::{CursorMove, TextArea, WrapMode};
+use ratatui_textarea::{CursorMove, DataCursor, TextArea, WrapMode};
 
 use super::action::Edit;
 
@@ -54,6 +54,27 @@ impl Composer {
     /// True if nothing is written.
     pub fn is_empty(&self) -> bool {
         self.area.is_empty()
+    }
+
+    /// The line with the cursor up to it, and which line that is; `None` in the midst of a word.
+    pub fn before_cursor(&self) -> Option<(String, usize)> {
+        let DataCursor(row, column) = self.area.cursor();
+        let line = self.area.lines().get(row)?;
+        let ends_word = line.chars().nth(column).is_none_or(char::is_whitespace);
+        ends_word.then(|| (line.chars().take(column).collect(), row))
+    }
+
+    /// Puts a text in place of so many characters before the cursor.
+    pub fn replace_before_cursor(&mut self, characters: usize, text: &str) {
+        // What was deleted by the person stays what they can insert again.
+        let deleted = self.area.yank_text();
+        let characters = characters.min(self.area.cursor().1);
+        for _ in 0..characters {
+            self.area.move_cursor(CursorMove::Back);
+        }
+        self.area.delete_str(characters);
+        self.area.set_yank_text(deleted);
+        self.area.insert_str(without_controls(text));
     }
 
     /// Writes one character.

@@ -3,7 +3,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::action::{Action, Edit, Go, Motion, Step};
+use super::action::{Action, Edit, Go, Motion, Step, Turn};
 
 /// One line of the table: keys that mean the same, and what help says about them.
 pub struct Binding {
@@ -24,6 +24,8 @@ const fn bind(keys: &'static [&'static str], action: Action, help: &'static str)
 pub const BINDINGS: &[Binding] = &[
     bind(&["Enter"], Action::Submit, "send"),
     bind(&["M-Enter", "S-Enter", "C-j"], Action::Edit(Edit::Newline), "new line"),
+    bind(&["Tab"], Action::Complete(Turn::Next), "complete: command, #room, @name, :emoji:"),
+    bind(&["S-Tab"], Action::Complete(Turn::Previous), "the completion before"),
     bind(&["PageUp"], Action::Scroll(Motion::PageUp), "older messages"),
     bind(&["PageDown"], Action::Scroll(Motion::PageDown), "newer messages"),
     bind(&["Home", "C-Home"], Action::Scroll(Motion::Oldest), "oldest message loaded"),
@@ -79,7 +81,6 @@ pub fn written(key: KeyEvent) -> Option<char> {
         {
             Some(character)
         }
-        KeyCode::Tab => Some('\t'),
         _ => None,
     }
 }
@@ -91,6 +92,8 @@ fn name(key: KeyEvent) -> Option<String> {
         KeyCode::Char(character) => character.to_string(),
         KeyCode::Enter => "Enter".to_owned(),
         KeyCode::Esc => "Esc".to_owned(),
+        // Terminals that say so send Tab with Shift.
+        KeyCode::Tab | KeyCode::BackTab => "Tab".to_owned(),
         KeyCode::Backspace => "Backspace".to_owned(),
         KeyCode::Delete => "Delete".to_owned(),
         KeyCode::Up => "Up".to_owned(),
@@ -105,8 +108,8 @@ fn name(key: KeyEvent) -> Option<String> {
         _ => return None,
     };
     // Shift is part of a printed character already, and only news on the other keys.
-    let is_shifted =
-        key.modifiers.contains(KeyModifiers::SHIFT) && !matches!(key.code, KeyCode::Char(_));
+    let is_shifted = key.code == KeyCode::BackTab
+        || key.modifiers.contains(KeyModifiers::SHIFT) && !matches!(key.code, KeyCode::Char(_));
     let mut name = String::new();
     for (holds, prefix) in [
         (key.modifiers.contains(KeyModifiers::CONTROL), "C-"),

@@ -13,6 +13,7 @@
 pub mod action;
 mod adapt;
 mod ask;
+pub mod completion;
 pub mod composer;
 pub mod conversation;
 mod data;
@@ -41,6 +42,7 @@ use jiff::tz::TimeZone;
 use protocol::{ids::ConversationId, time::WallTime};
 
 use self::{
+    completion::Completion,
     conversation::{Conversation, Pending, Sort},
     event::Focus,
     first_run::FirstRun,
@@ -70,6 +72,8 @@ pub struct App {
     pub overlay: Option<Overlay>,
     /// Something to be said once, until the next key that matters.
     pub toast: Option<Toast>,
+    /// What can be written next, while that is offered.
+    pub completion: Option<Completion>,
     /// The next [`action::Action::Interrupt`] leaves.
     pub is_leaving: bool,
     conversations: BTreeMap<ConversationId, Conversation>,
@@ -150,6 +154,7 @@ impl App {
             first_run: Some(FirstRun::new()),
             overlay: None,
             toast: None,
+            completion: None,
             is_leaving: false,
             conversations: BTreeMap::new(),
             rows: update::ROWS_UNKNOWN,

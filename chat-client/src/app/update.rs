@@ -7,6 +7,7 @@ use protocol::ids::{ConversationId, Seq};
 use super::{
     App, Overlay, Wheel,
     action::{Action, Edit, Go, Motion, Step},
+    completion,
     composer::Composer,
     data,
     effect::{Effect, Saying},
@@ -94,6 +95,7 @@ pub(super) fn show(app: &mut App, id: ConversationId) -> Vec<Effect> {
     }
     app.current = Some(id);
     app.overlay = None;
+    app.completion = None;
     app.toast = None;
     effects.push(Effect::Show(id));
     effects
@@ -150,8 +152,12 @@ fn on_written(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         return on_action(app, Action::Help);
     }
     conversation.composer.write(character);
+    if character == ':' {
+        completion::close_shortcode(conversation);
+    }
     let effects = typing(conversation.summary.id, &conversation.composer);
     note_written(app);
+    completion::offer(app);
     effects
 }
 
@@ -165,12 +171,26 @@ fn typing(id: ConversationId, composer: &Composer) -> Vec<Effect> {
 }
 
 fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
+    if !matches!(action, Action::Complete(_)) && app.completion.take().is_some() {
+        // What was offered is refused, and nothing else closed.
+        if action == Action::Close {
+            return Vec::new();
+        }
+    }
     match action {
         Action::Submit => submit(app),
         Action::Edit(edit) => {
             if let Some(conversation) = app.current_mut() {
                 conversation.composer.edit(edit);
             }
+            note_written(app);
+            if edit == Edit::DeleteBack {
+                completion::offer(app);
+            }
+            Vec::new()
+        }
+        Action::Complete(turn) => {
+            completion::turn(app, turn);
             note_written(app);
             Vec::new()
         }
@@ -363,6 +383,7 @@ fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
         return Vec::new();
     }
     app.overlay = None;
+    app.completion = None;
     let Some(conversation) = app.current_mut() else { return Vec::new() };
     if let Err(error) = conversation.composer.paste(text) {
         app.complain(format!("not pasted: {error}"));

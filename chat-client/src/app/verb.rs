@@ -7,7 +7,7 @@ use protocol::{
 };
 
 use super::{
-    App, Overlay,
+    App, Overlay, completion,
     composer::Composer,
     conversation::{PendingState, Sort, Standing},
     effect::{Ask, Effect, Saying},
@@ -90,8 +90,9 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         }
         Verb::React => {
             let (target, entry) = chosen(app, Timeline::last_of_others, "no message to react to")?;
-            let set = if has_reacted(app, &entry, first) { Set::Off } else { Set::On };
-            say(Saying::React(target, first.to_owned(), set))
+            let emoji = completion::emoji(first).unwrap_or(first);
+            let set = if has_reacted(app, &entry, emoji) { Set::Off } else { Set::On };
+            say(Saying::React(target, emoji.to_owned(), set))
         }
         Verb::Cancel => {
             // What waits for a name is in no conversation yet.

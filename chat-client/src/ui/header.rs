@@ -11,7 +11,7 @@ use ratatui::{
 
 use super::{text, theme::Theme};
 use crate::app::{
-    App, Mood,
+    App, Mood, completion,
     conversation::{Conversation, Privacy, Sort, Standing},
     timeline::Scroll,
 };
@@ -60,7 +60,9 @@ pub(super) fn draw(
 
 /// True if the divider has something to say.
 pub(super) fn has_news(app: &App) -> bool {
-    app.toast.is_some() || app.current().is_some_and(|c| question(c).is_some())
+    let asks_or_explains =
+        |c: &Conversation| question(c).is_some() || completion::usage(c).is_some();
+    app.toast.is_some() || app.current().is_some_and(asks_or_explains)
 }
 
 /// Draws the divider with the most important thing it has to say.
@@ -96,6 +98,9 @@ fn news(app: &App, theme: &Theme) -> (String, Style) {
     };
     if let Some(question) = question(conversation) {
         return (question, theme.fresh);
+    }
+    if let Some(usage) = completion::usage(conversation) {
+        return (usage, theme.quiet);
     }
     if conversation.scroll != Scroll::Live {
         let unread = conversation.summary.unread;

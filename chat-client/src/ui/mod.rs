@@ -12,6 +12,7 @@
 //! The view reads `&App` and nothing else. It returns what came to be on the screen, which the
 //! model needs for scrolling by pages and for marking messages as read.
 
+mod completion;
 mod composer;
 mod conversations;
 mod first_run;
@@ -86,6 +87,9 @@ fn conversation(app: &App, theme: &Theme, area: Rect, frame: &mut Frame<'_>) -> 
     let conversation = conversation?;
     header::draw(app, conversation, theme, top, frame.buffer_mut());
     let drawn = timeline::draw(app, conversation, theme, timeline, frame.buffer_mut());
+    if let Some(offered) = &app.completion {
+        completion::draw(offered, theme, timeline, frame.buffer_mut());
+    }
     composer::draw(conversation, theme, bottom, frame);
     Some(drawn)
 }

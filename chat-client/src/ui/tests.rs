@@ -192,6 +192,40 @@ fn writing_many_lines() {
 }
 
 #[test]
+fn what_can_be_written_next() {
+    for (name, keys) in [
+        ("completion_command", "/m"),
+        ("completion_chosen", "/un<tab><tab>"),
+        ("completion_argument", "/kick c"),
+        ("completion_emoji", "nice :par<tab>"),
+    ] {
+        snapshots(name, || {
+            let mut app = busy();
+            press(&mut app, keys);
+            app
+        });
+    }
+}
+
+#[test]
+fn hostile_names_are_offered_harmless() {
+    snapshots("completion_hostile", || {
+        let mut app = app(vec![
+            room(1, "lobby"),
+            direct(2, "e\u{1b}[2Jvil\u{202e}"),
+            direct(3, "日本語の名前"),
+            direct(4, "עברית"),
+            direct(5, "🦀rab"),
+            direct(6, "plain"),
+            direct(7, "another"),
+            direct(8, "yet-another"),
+        ]);
+        press(&mut app, "@<tab><tab>");
+        app
+    });
+}
+
+#[test]
 fn a_command_that_does_not_exist() {
     snapshots("unknown_command", || {
         let mut app = busy();
