@@ -4,10 +4,12 @@
 pub mod app;
 pub mod choice;
 pub mod cli;
+pub mod clipboard;
 pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod exit;
+pub mod external;
 pub mod host;
 pub mod net;
 pub mod node;

@@ -21,7 +21,11 @@ use ratatui::{Frame, Terminal, backend::CrosstermBackend};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
-use crate::{app::Wheel, report::Failure};
+use crate::{
+    app::Wheel,
+    clipboard::{self, Between},
+    report::Failure,
+};
 
 /// The screen, as long as this lives. Dropping it gives the terminal back.
 pub struct Screen {
@@ -76,6 +80,16 @@ impl Screen {
     /// If the terminal has gone.
     pub fn ring(&mut self) -> io::Result<()> {
         execute!(io::stdout(), crossterm::style::Print('\u{7}'))
+    }
+
+    /// Gives a text to the terminal's clipboard.
+    ///
+    /// # Errors
+    ///
+    /// If the terminal has gone.
+    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+        let sequence = clipboard::sequence(text, Between::of_environment());
+        execute!(io::stdout(), crossterm::style::Print(sequence))
     }
 
     /// Takes the wheel, or leaves the whole mouse to the terminal.

@@ -11,6 +11,7 @@ use protocol::{
 use super::{
     composer::Composer,
     effect::Saying,
+    purpose::Purpose,
     timeline::{Entry, Scroll, Timeline},
 };
 
@@ -168,6 +169,8 @@ pub struct Conversation {
     pub timeline: Timeline,
     /// What is being written.
     pub composer: Composer,
+    /// What it is written for, if not simply to be said.
+    pub purpose: Option<Purpose>,
     /// Where the screen stands.
     pub scroll: Scroll,
     /// Rows that the person wants to move, up if negative; the next draw settles it.
@@ -193,6 +196,7 @@ impl Conversation {
             summary,
             timeline: Timeline::default(),
             composer: Composer::default(),
+            purpose: None,
             scroll: Scroll::Live,
             scroll_wish: 0,
             selected: None,
@@ -259,6 +263,14 @@ impl Conversation {
         let read = at_least(|reached| reached.1);
         // The number of members is older news than who has it.
         Delivery { received, read, of: self.summary.members.saturating_sub(1).max(received) }
+    }
+
+    /// Which of the others have this record, as far as the relay tells it one by one, and whether
+    /// they have read it.
+    pub fn reached(&self, seq: Seq) -> impl Iterator<Item = (AccountId, bool)> {
+        let have =
+            self.members.iter().filter(move |(_, (received, read))| *received.max(read) >= seq);
+        have.map(move |(account, (_, read))| (*account, *read >= seq))
     }
 
     /// Notes that somebody is writing.

@@ -8,6 +8,7 @@ use super::{
     effect::Effect,
     event::{Answer, Data, Focus, Page, Place},
     link::LinkState,
+    purpose,
     timeline::{Entry, Scroll, Timeline},
     update::show,
 };
@@ -196,6 +197,7 @@ fn on_forked(app: &mut App, id: ConversationId) -> Vec<Effect> {
     conversation.timeline = Timeline::default();
     conversation.scroll = Scroll::Live;
     conversation.selected = None;
+    purpose::cancel(conversation);
     conversation.is_loading = app.current == Some(id);
     if conversation.is_loading { vec![Effect::Load(id, Place::Newest)] } else { Vec::new() }
 }

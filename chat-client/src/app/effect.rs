@@ -29,6 +29,10 @@ pub enum Effect {
     Ask(Ask),
     /// Something of the set-up before there is a node.
     Setup(SetupStep),
+    /// Give a text to the terminal's clipboard.
+    Copy(String),
+    /// Open a link with the person's browser.
+    OpenLink(String),
     /// Ring the bell: somebody wants attention and the window is not in front.
     Bell,
     /// Give the mouse to the terminal, or take it.

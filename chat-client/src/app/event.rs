@@ -50,7 +50,7 @@ pub enum Focus {
 
 /// What of the timeline came to be on the screen. The model keeps it, so that scrolling by pages
 /// needs no knowledge of line breaks, and resizing keeps the reading position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drawn {
     /// Which conversation.
     pub conversation: ConversationId,
@@ -66,6 +66,25 @@ pub struct Drawn {
     pub reaches_oldest: bool,
     /// The newest loaded item is on the screen.
     pub reaches_newest: bool,
+    /// Where messages can be clicked.
+    pub spots: Spots,
+}
+
+/// Which records stand on which rows of the screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spots {
+    /// The first column of the timeline.
+    pub left: u16,
+    /// Rows of the screen and the records on them.
+    pub rows: Vec<(u16, Seq)>,
+}
+
+impl Spots {
+    /// The record at a place on the screen.
+    pub fn at(&self, column: u16, row: u16) -> Option<Seq> {
+        let found = self.rows.iter().find(|(known, _)| *known == row && column >= self.left);
+        found.map(|(_, seq)| *seq)
+    }
 }
 
 /// What the node says.

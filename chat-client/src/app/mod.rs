@@ -13,16 +13,21 @@
 pub mod action;
 mod adapt;
 mod ask;
+pub mod bar;
 pub mod completion;
 pub mod composer;
 pub mod conversation;
 mod data;
+pub mod deletion;
+mod details;
 pub mod effect;
 pub mod event;
 pub mod first_run;
 pub mod keymap;
 pub mod link;
+pub mod links;
 mod perform;
+pub mod purpose;
 pub mod run;
 mod session;
 mod setup;
@@ -31,6 +36,8 @@ pub mod timeline;
 pub mod update;
 mod verb;
 
+#[cfg(test)]
+mod acting_tests;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
@@ -42,9 +49,11 @@ use jiff::tz::TimeZone;
 use protocol::{ids::ConversationId, time::WallTime};
 
 use self::{
+    bar::Bar,
     completion::Completion,
     conversation::{Conversation, Pending, Sort},
-    event::Focus,
+    deletion::Deletion,
+    event::{Focus, Spots},
     first_run::FirstRun,
     link::{Link, LinkState},
 };
@@ -74,11 +83,17 @@ pub struct App {
     pub toast: Option<Toast>,
     /// What can be written next, while that is offered.
     pub completion: Option<Completion>,
+    /// What can be done with the selected message, while that is offered.
+    pub bar: Option<Bar>,
+    /// A deletion that can still be taken back.
+    pub deletion: Option<Deletion>,
     /// The next [`action::Action::Interrupt`] leaves.
     pub is_leaving: bool,
     conversations: BTreeMap<ConversationId, Conversation>,
     /// Rows of the timeline, as last drawn.
     rows: u16,
+    /// Where messages can be clicked, as last drawn.
+    spots: Spots,
     outbox: BTreeMap<u64, Pending>,
     current: Option<ConversationId>,
     /// Where something was written that no store has yet, and since when.
@@ -155,9 +170,12 @@ impl App {
             overlay: None,
             toast: None,
             completion: None,
+            bar: None,
+            deletion: None,
             is_leaving: false,
             conversations: BTreeMap::new(),
             rows: update::ROWS_UNKNOWN,
+            spots: Spots::default(),
             outbox: BTreeMap::new(),
             current: None,
             unsaved: None,
@@ -222,6 +240,7 @@ impl App {
         self.first_run.is_none()
             && (self.link.state != LinkState::Live
                 || self.unsaved.is_some()
+                || self.deletion.is_some()
                 || self.outbox.values().any(counts_down)
                 || self.current().is_some_and(|c| c.typing(self.now).next().is_some()))
     }

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    external,
     host::Hosted,
     report::Failure,
     terminal::{self, EndSignals, Screen},
@@ -238,6 +239,12 @@ impl Client {
                 Effect::Wheel(wheel) => self.screen.set_wheel(wheel)?,
                 Effect::Redraw => self.screen.clear()?,
                 Effect::Bell => self.screen.ring()?,
+                Effect::Copy(text) => self.screen.copy(&text)?,
+                Effect::OpenLink(link) => {
+                    if let Some(session) = &self.session {
+                        session.try_to("open the link", external::open_link(link));
+                    }
+                }
                 Effect::Setup(step) => self.set_up(step),
                 other => {
                     if let Some(session) = &mut self.session {

@@ -120,6 +120,8 @@ impl Session {
             Effect::Cancel(local) => performer.cancel(local),
             Effect::Ask(ask) => performer.ask(ask, now),
             Effect::Setup(_)
+            | Effect::Copy(_)
+            | Effect::OpenLink(_)
             | Effect::Bell
             | Effect::Wheel(_)
             | Effect::Redraw
@@ -147,6 +149,15 @@ impl Session {
             let claim = hosted.operator().add_administrator(name.clone());
             self.performer.try_to("become administrator", claim);
         }
+    }
+
+    /// Does something beside the node, and says so if it failed.
+    pub(super) fn try_to(
+        &self,
+        what: &'static str,
+        deed: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        self.performer.try_to(what, deed);
     }
 
     /// What there is still to tell, after the node has ended.

@@ -60,6 +60,8 @@ pub enum Verb {
     Edit,
     /// Erase a message.
     Delete,
+    /// Take back what was to be deleted.
+    Undo,
     /// React to a message.
     React,
     /// Take a waiting or failed message off the outbox.
@@ -92,6 +94,7 @@ pub const COMMANDS: &[Command] = &[
     command(&["reply", "r"], "TEXT", Verb::Reply, "answer the selected or newest message"),
     command(&["edit"], "[TEXT]", Verb::Edit, "change the selected or newest own message"),
     command(&["delete", "del"], "", Verb::Delete, "erase the selected or newest own message"),
+    command(&["undo"], "", Verb::Undo, "keep the message that is about to be erased"),
     command(&["react"], "EMOJI", Verb::React, "react; the same again takes it back"),
     command(&["cancel"], "", Verb::Cancel, "take back the newest waiting or failed message"),
     command(&["buffer", "b"], "NAME", Verb::Buffer, "go to a conversation"),

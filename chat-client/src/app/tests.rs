@@ -7,7 +7,7 @@ use super::{
     App, Mood, Overlay, Wheel,
     conversation::{Pending, PendingState, Reached, Standing, Summary},
     effect::{Ask, Effect, Saying},
-    event::{Answer, Data, Drawn, Event, Focus, Page, Place},
+    event::{Answer, Data, Drawn, Event, Focus, Page, Place, Spots},
     fixture::{app, at, direct, id, load, message, press, room, target, text},
     link::{Link, LinkState},
     timeline::{ItemKey, Scroll},
@@ -122,7 +122,8 @@ fn commands_on_the_newest_own_message_never_mean_the_one_before_it() {
     assert!(toast(&app).contains("/cancel"), "{}", toast(&app));
     press(&mut app, "<C-u>");
     update(&mut app, Event::Data(Data::Pending(pending(3, PendingState::Sent(Seq(3))))));
-    let effects = press(&mut app, "/delete<enter>");
+    press(&mut app, "/delete<enter>");
+    let effects = update(&mut app, Event::End);
     assert_eq!(said(&effects), [&Effect::Say(id(1), Saying::Delete(target(3)))]);
     let effects = press(&mut app, "<S-up>/edit hey<enter>");
     assert_eq!(said(&effects), [&Effect::Say(id(1), Saying::Edit(target(2), "hey".into()))]);
@@ -179,6 +180,7 @@ fn a_command_is_not_announced_as_writing() {
 
 fn drawn(reaches_oldest: bool, reaches_newest: bool, seen: u64) -> Event {
     Event::Drawn(Drawn {
+        spots: Spots::default(),
         conversation: id(1),
         rows: 10,
         scroll: Scroll::Live,

@@ -55,6 +55,19 @@ impl Entry {
         matches!(&self.said, Said::Notice(notice) if matches!(notice.change, Change::Joined | Change::Left))
     }
 
+    /// What it says, if it is words.
+    pub fn words(&self) -> Option<&str> {
+        match &self.said {
+            Said::Text(words, _) | Said::Action(words) | Said::Edit(_, words) => Some(words),
+            Said::Delete(_)
+            | Said::React(..)
+            | Said::Notice(_)
+            | Said::Erased
+            | Said::NeedsNewer
+            | Said::Unreadable => None,
+        }
+    }
+
     /// How an amend refers to it.
     pub fn target(&self) -> Option<Target> {
         self.id.map(|id| Target { seq: self.seq, id })
@@ -257,41 +270,48 @@ impl Timeline {
     /// What amends have made of an entry. Judged here, because an amend can be read before its
     /// target: an edit counts only from the author; the relay has checked who may delete.
     pub fn amended(&self, entry: &Entry) -> Amended<'_> {
-        let mut amended = Amended { is_deleted: entry.said == Said::Erased, ..Amended::default() };
+        let is_deletion = |amend: &Entry| matches!(&amend.said, Said::Delete(target) if Some(target.id) == entry.id);
+        let is_mine = |people: &BTreeSet<(bool, &str)>| people.iter().any(|(is_me, _)| *is_me);
+        let reactions = self.reactions(entry).into_iter();
+        Amended {
+            text: self.edits(entry).last().and_then(|edit| edit.words()),
+            is_deleted: entry.said == Said::Erased || self.acting(entry).any(is_deletion),
+            reactions: reactions.map(|(emoji, who)| (emoji, who.len(), is_mine(&who))).collect(),
+        }
+    }
+
+    /// The new words that the author gave to an entry, oldest first.
+    pub fn edits(&self, entry: &Entry) -> Vec<&Entry> {
+        let counts = |amend: &&Entry| {
+            let is_author = amend.sender.is_same_person(&entry.sender);
+            let is_of = matches!(&amend.said, Said::Edit(target, _) if Some(target.id) == entry.id);
+            is_of && is_author && entry.is_speech()
+        };
+        self.acting(entry).filter(counts).collect()
+    }
+
+    /// The reactions to an entry and whose they are: whether this account's, and the name.
+    pub fn reactions(&self, entry: &Entry) -> BTreeMap<&str, BTreeSet<(bool, &str)>> {
         let mut reactions: BTreeMap<&str, BTreeSet<(bool, &str)>> = BTreeMap::new();
-        let range = (entry.seq, Seq::ZERO)..=(entry.seq, Seq(u64::MAX));
-        for amend in self.amends.range(range).map(|(_, amend)| amend) {
-            match &amend.said {
-                Said::Edit(target, text) => {
-                    let is_author = amend.sender.is_same_person(&entry.sender);
-                    if Some(target.id) == entry.id && is_author && entry.is_speech() {
-                        amended.text = Some(text);
-                    }
-                }
-                Said::Delete(target) => amended.is_deleted |= Some(target.id) == entry.id,
-                Said::React(target, emoji, set) if Some(target.id) == entry.id => {
-                    let who = (amend.sender.is_me(), amend.sender.name());
-                    let people = reactions.entry(emoji).or_default();
-                    match set {
-                        Set::On => people.insert(who),
-                        Set::Off => people.remove(&who),
-                    };
-                }
-                Said::React(..)
-                | Said::Text(..)
-                | Said::Action(_)
-                | Said::Notice(_)
-                | Said::Erased
-                | Said::NeedsNewer
-                | Said::Unreadable => {}
+        for amend in self.acting(entry) {
+            let Said::React(target, emoji, set) = &amend.said else { continue };
+            if Some(target.id) == entry.id {
+                let who = (amend.sender.is_me(), amend.sender.name());
+                let people = reactions.entry(emoji).or_default();
+                match set {
+                    Set::On => people.insert(who),
+                    Set::Off => people.remove(&who),
+                };
             }
         }
-        amended.reactions = reactions
-            .into_iter()
-            .filter(|(_, people)| !people.is_empty())
-            .map(|(emoji, people)| (emoji, people.len(), people.iter().any(|(is_me, _)| *is_me)))
-            .collect();
-        amended
+        reactions.retain(|_, people| !people.is_empty());
+        reactions
+    }
+
+    /// The amends that name an entry's place, oldest first.
+    fn acting(&self, entry: &Entry) -> impl Iterator<Item = &Entry> {
+        let range = (entry.seq, Seq::ZERO)..=(entry.seq, Seq(u64::MAX));
+        self.amends.range(range).map(|(_, amend)| amend)
     }
 
     /// The newest words of this account that are not deleted.

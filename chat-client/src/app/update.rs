@@ -1,19 +1,19 @@
 //! What an event does to the model, and what it makes the client want. Keys are here, what the
 //! node says is in `data.rs`, what commands mean is in `verb.rs`.
 
-use crossterm::event::{KeyCode, KeyEvent, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use protocol::ids::{ConversationId, Seq};
 
 use super::{
-    App, Overlay, Wheel,
+    App, Mood, Overlay, Wheel,
     action::{Action, Edit, Go, Motion, Step},
-    completion,
+    bar, completion,
     composer::Composer,
-    data,
+    data, deletion,
     effect::{Effect, Saying},
     event::{Drawn, Event, Focus, Place},
     first_run::Setup,
-    keymap,
+    keymap, purpose,
     slash::{self, Line},
     timeline::Scroll,
     verb,
@@ -33,7 +33,9 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
     match event {
         Event::Clock(now) => {
             app.now = app.now.max(now);
-            save_late(app)
+            let mut effects = save_late(app);
+            effects.extend(deletion::send_due(app));
+            effects
         }
         Event::Focus(focus) => {
             app.focus = focus;
@@ -70,7 +72,7 @@ fn save_late(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     }
     app.unsaved = None;
-    let draft = app.conversation(id).map(|c| Effect::SaveDraft(id, c.composer.text()));
+    let draft = app.conversation(id).map(|c| Effect::SaveDraft(id, purpose::draft(c)));
     draft.into_iter().collect()
 }
 
@@ -82,7 +84,7 @@ pub(super) fn show(app: &mut App, id: ConversationId) -> Vec<Effect> {
     }
     app.unsaved = None;
     if let Some(left) = app.current() {
-        effects.push(Effect::SaveDraft(left.summary.id, left.composer.text()));
+        effects.push(Effect::SaveDraft(left.summary.id, purpose::draft(left)));
     }
     let Some(conversation) = app.conversations.get_mut(&id) else {
         app.wanted = Some(id);
@@ -96,6 +98,7 @@ pub(super) fn show(app: &mut App, id: ConversationId) -> Vec<Effect> {
     app.current = Some(id);
     app.overlay = None;
     app.completion = None;
+    app.bar = None;
     app.toast = None;
     effects.push(Effect::Show(id));
     effects
@@ -113,6 +116,9 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     }
     if app.overlay.is_some() && on_overlay_key(app, key, action) {
         return Vec::new();
+    }
+    if let Some(effects) = bar::on_key(app, key, action) {
+        return effects;
     }
     match action {
         Some(action) => on_action(app, action),
@@ -151,6 +157,11 @@ fn on_written(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     if character == '?' && conversation.composer.is_empty() {
         return on_action(app, Action::Help);
     }
+    if character == 'u' && conversation.composer.is_empty() && deletion::undo(app) {
+        return Vec::new();
+    }
+    app.toast.take_if(|toast| toast.mood == Mood::Info);
+    let Some(conversation) = app.current_mut() else { return Vec::new() };
     conversation.composer.write(character);
     if character == ':' {
         completion::close_shortcode(conversation);
@@ -198,10 +209,14 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Go(go) => self::go(app, go),
         Action::Select(step) => select(app, step),
         Action::Close => {
-            if let Some(conversation) = app.current_mut() {
-                conversation.selected = None;
+            if purpose::leave(app) {
+                note_written(app);
+            } else if !deletion::undo(app) {
+                if let Some(conversation) = app.current_mut() {
+                    conversation.selected = None;
+                }
+                app.toast = None;
             }
-            app.toast = None;
             Vec::new()
         }
         Action::Help => {
@@ -235,6 +250,10 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
     if app.is_leaving {
         return leave(app);
     }
+    if purpose::leave(app) {
+        note_written(app);
+        return Vec::new();
+    }
     match app.current_mut() {
         Some(conversation) if !conversation.composer.is_empty() => {
             conversation.composer.replace("");
@@ -250,10 +269,12 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
     }
 }
 
-/// Leaves, and keeps what is being written.
-pub(super) fn leave(app: &App) -> Vec<Effect> {
-    let draft = app.current().map(|c| Effect::SaveDraft(c.summary.id, c.composer.text()));
-    draft.into_iter().chain([Effect::Quit]).collect()
+/// Leaves, and keeps what is being written. What was to be deleted is not kept until the next time.
+pub(super) fn leave(app: &mut App) -> Vec<Effect> {
+    let mut effects = deletion::send(app);
+    effects.extend(app.current().map(|c| Effect::SaveDraft(c.summary.id, purpose::draft(c))));
+    effects.push(Effect::Quit);
+    effects
 }
 
 fn submit(app: &mut App) -> Vec<Effect> {
@@ -261,6 +282,7 @@ fn submit(app: &mut App) -> Vec<Effect> {
     let id = conversation.summary.id;
     let text = conversation.composer.text();
     if text.trim().is_empty() {
+        bar::open(app);
         return Vec::new();
     }
     let effects = match slash::parse(&text) {
@@ -269,12 +291,13 @@ fn submit(app: &mut App) -> Vec<Effect> {
                 app.complain(error.to_string());
                 return Vec::new();
             }
-            let saying = Saying::Text(words.to_owned(), None);
-            conversation.composer.take();
-            conversation.scroll = Scroll::Live;
-            conversation.unread_from = None;
+            let saying = purpose::fulfil(conversation, words);
+            if !matches!(saying, Some(Saying::Edit(..)) | None) {
+                conversation.scroll = Scroll::Live;
+                conversation.unread_from = None;
+            }
             app.toast = None;
-            vec![Effect::Say(id, saying)]
+            saying.map(|saying| Effect::Say(id, saying)).into_iter().collect()
         }
         Line::Command(verb, arguments) => {
             conversation.composer.take();
@@ -301,7 +324,7 @@ fn submit(app: &mut App) -> Vec<Effect> {
         }
     };
     // A command may have left something to be gone on with, as `/edit` does.
-    let left = app.conversation(id).map(|c| c.composer.text()).unwrap_or_default();
+    let left = app.conversation(id).map(purpose::draft).unwrap_or_default();
     app.unsaved = None;
     std::iter::once(Effect::SaveDraft(id, left)).chain(effects).collect()
 }
@@ -360,13 +383,31 @@ fn select(app: &mut App, step: Step) -> Vec<Effect> {
         (Step::Newer, Some(from)) => timeline.speech_after(from).map(|entry| entry.seq),
         (Step::Newer, None) => None,
     };
+    app.toast = None;
     Vec::new()
+}
+
+/// A click selects a message; on the selected one, it offers what can be done with it.
+fn click(app: &mut App, column: u16, row: u16) {
+    let Some(seq) = app.spots.at(column, row).filter(|_| app.overlay.is_none()) else { return };
+    let Some(conversation) = app.current_mut() else { return };
+    if conversation.selected == Some(seq) {
+        bar::open(app);
+    } else {
+        conversation.selected = Some(seq);
+        app.bar = None;
+        app.toast = None;
+    }
 }
 
 fn on_mouse(app: &mut App, mouse: MouseEvent) -> Vec<Effect> {
     let rows = match mouse.kind {
         MouseEventKind::ScrollUp => -WHEEL_ROWS,
         MouseEventKind::ScrollDown => WHEEL_ROWS,
+        MouseEventKind::Down(MouseButton::Left) => {
+            click(app, mouse.column, mouse.row);
+            return Vec::new();
+        }
         _ => return Vec::new(),
     };
     if let Some(Overlay::Help(from) | Overlay::List { from, .. }) = &mut app.overlay {
@@ -384,6 +425,7 @@ fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
     }
     app.overlay = None;
     app.completion = None;
+    app.bar = None;
     let Some(conversation) = app.current_mut() else { return Vec::new() };
     if let Err(error) = conversation.composer.paste(text) {
         app.complain(format!("not pasted: {error}"));
@@ -396,6 +438,7 @@ fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
 /// Settles the scroll wishes, fetches what the screen nears, and marks what was seen as read.
 fn on_drawn(app: &mut App, drawn: Drawn) -> Vec<Effect> {
     app.rows = drawn.rows;
+    app.spots = drawn.spots;
     let is_watched = app.focus == Focus::Gained && app.overlay.is_none();
     let Some(conversation) = app.conversations.get_mut(&drawn.conversation) else {
         return Vec::new();

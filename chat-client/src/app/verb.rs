@@ -10,9 +10,10 @@ use super::{
     App, Overlay, completion,
     composer::Composer,
     conversation::{PendingState, Sort, Standing},
+    deletion,
     effect::{Ask, Effect, Saying},
     slash::{self, Verb},
-    timeline::{Entry, Said, Timeline},
+    timeline::{Entry, Timeline},
     update,
 };
 
@@ -86,12 +87,14 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         }
         Verb::Delete => {
             let own = chosen_own(app, here, "no own message to delete")?;
-            say(Saying::Delete(own.target))
+            Ok(deletion::begin(app, here, own.target, own.text))
         }
+        Verb::Undo if deletion::undo(app) => Ok(Vec::new()),
+        Verb::Undo => Err("nothing waits to be deleted".to_owned()),
         Verb::React => {
             let (target, entry) = chosen(app, Timeline::last_of_others, "no message to react to")?;
             let emoji = completion::emoji(first).unwrap_or(first);
-            let set = if has_reacted(app, &entry, emoji) { Set::Off } else { Set::On };
+            let set = turned(app, &entry, emoji);
             say(Saying::React(target, emoji.to_owned(), set))
         }
         Verb::Cancel => {
@@ -162,6 +165,11 @@ fn room(app: &App) -> Result<ConversationId, String> {
     }
 }
 
+/// The selected message.
+pub(super) fn selected(app: &App) -> Result<(Target, Entry), String> {
+    chosen(app, |_| None, "no message is selected")
+}
+
 /// The selected message, or the one that a command means without a selection.
 fn chosen(
     app: &App,
@@ -170,6 +178,9 @@ fn chosen(
 ) -> Result<(Target, Entry), String> {
     let entry =
         app.current().and_then(|conversation| conversation.chosen(otherwise)).ok_or(none)?;
+    if app.current().is_some_and(|c| c.timeline.amended(entry).is_deleted) {
+        return Err("that message is deleted".to_owned());
+    }
     let target = entry.target().ok_or("that message needs a newer version")?;
     Ok((target, entry.clone()))
 }
@@ -204,25 +215,19 @@ fn chosen_own(app: &App, here: ConversationId, none: &str) -> Result<Chosen, Str
     }
 }
 
-fn current_text(app: &App, entry: &Entry) -> String {
+/// What a message says now.
+pub(super) fn current_text(app: &App, entry: &Entry) -> String {
     let amended = app.current().and_then(|c| c.timeline.amended(entry).text.map(str::to_owned));
-    amended.unwrap_or_else(|| match &entry.said {
-        Said::Text(text, _) | Said::Action(text) => text.clone(),
-        Said::Edit(..)
-        | Said::Delete(_)
-        | Said::React(..)
-        | Said::Notice(_)
-        | Said::Erased
-        | Said::NeedsNewer
-        | Said::Unreadable => String::new(),
-    })
+    amended.or_else(|| entry.words().map(str::to_owned)).unwrap_or_default()
 }
 
-fn has_reacted(app: &App, entry: &Entry, emoji: &str) -> bool {
-    app.current().is_some_and(|conversation| {
+/// What reacting to a message with this emoji once more makes of it.
+pub(super) fn turned(app: &App, entry: &Entry, emoji: &str) -> Set {
+    let has_reacted = app.current().is_some_and(|conversation| {
         let amended = conversation.timeline.amended(entry);
         amended.reactions.iter().any(|(known, _, is_mine)| *known == emoji && *is_mine)
-    })
+    });
+    if has_reacted { Set::Off } else { Set::On }
 }
 
 /// The first word and the rest.

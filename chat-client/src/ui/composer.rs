@@ -8,15 +8,21 @@ use ratatui::{
 };
 
 use super::{text, theme::Theme};
-use crate::app::conversation::Conversation;
+use crate::app::{conversation::Conversation, purpose::Purpose};
 
 /// What stands before the first row.
 const PROMPT: &str = "> ";
 /// Columns of the prompt.
 const PROMPT_COLUMNS: u16 = 2;
 
-/// How many rows the box wants: all of its text, but at most a third of the pane.
+/// How many rows the box wants: all of its text, but at most a third of the pane; and one for what
+/// the words are for.
 pub(super) fn rows(conversation: &Conversation, area: Rect) -> u16 {
+    let purpose = u16::from(conversation.purpose.is_some() && area.height > 2);
+    text_rows(conversation, area) + purpose
+}
+
+fn text_rows(conversation: &Conversation, area: Rect) -> u16 {
     let cells = area.width.saturating_sub(PROMPT_COLUMNS);
     let rows_max = (area.height / 3).max(1);
     let mut rows = 0_usize;
@@ -34,6 +40,13 @@ pub(super) fn rows(conversation: &Conversation, area: Rect) -> u16 {
 pub(super) fn draw(conversation: &Conversation, theme: &Theme, area: Rect, frame: &mut Frame<'_>) {
     if area.width <= PROMPT_COLUMNS || area.height == 0 {
         return;
+    }
+    let mut area = area;
+    if let Some(purpose) = conversation.purpose.as_ref().filter(|_| area.height > 1) {
+        let words = text::fit(&describe(purpose), area.width.into());
+        let words = Span::styled(words, theme.fresh);
+        frame.buffer_mut().set_span(area.x, area.y, &words, area.width);
+        area = Rect { y: area.y + 1, height: area.height - 1, ..area };
     }
     frame.buffer_mut().set_span(
         area.x,
@@ -54,4 +67,16 @@ pub(super) fn draw(conversation: &Conversation, theme: &Theme, area: Rect, frame
     let column = u16::try_from(cursor.col).unwrap_or(0).saturating_sub(left).min(inner.width - 1);
     let row = u16::try_from(cursor.row).unwrap_or(0).saturating_sub(top).min(inner.height - 1);
     frame.set_cursor_position(Position::new(inner.x + column, inner.y + row));
+}
+
+/// What the words are for, in one line.
+fn describe(purpose: &Purpose) -> String {
+    let (what, words) = match purpose {
+        Purpose::Reply { author, words, .. } => {
+            (format!("replying to {}", text::cell(author)), words)
+        }
+        Purpose::Edit { words, .. } => ("changing".to_owned(), words),
+    };
+    let first = words.lines().next().unwrap_or_default();
+    format!("{what} (Esc: no): {}", text::cell(first))
 }

@@ -9,9 +9,9 @@ use ratatui::{
     widgets::Widget,
 };
 
-use super::{text, theme::Theme};
+use super::{hint::hint, text, theme::Theme};
 use crate::app::{
-    App, Mood, completion,
+    App, Mood,
     conversation::{Conversation, Privacy, Sort, Standing},
     timeline::Scroll,
 };
@@ -60,9 +60,10 @@ pub(super) fn draw(
 
 /// True if the divider has something to say.
 pub(super) fn has_news(app: &App) -> bool {
-    let asks_or_explains =
-        |c: &Conversation| question(c).is_some() || completion::usage(c).is_some();
-    app.toast.is_some() || app.current().is_some_and(asks_or_explains)
+    let speaks = |c: &Conversation| {
+        question(c).is_some() || hint(app, c, &Theme::of(app.colour), 0).is_some()
+    };
+    app.toast.is_some() || app.current().is_some_and(speaks)
 }
 
 /// Draws the divider with the most important thing it has to say.
@@ -70,8 +71,8 @@ pub(super) fn draw_divider(app: &App, theme: &Theme, area: Rect, buffer: &mut Bu
     if area.height == 0 {
         return;
     }
-    let (said, style) = news(app, theme);
     let cells = usize::from(area.width);
+    let (said, style) = news(app, theme, cells.saturating_sub(6));
     let said = text::fit(&said, cells.saturating_sub(6));
     if said.is_empty() {
         buffer.set_span(area.x, area.y, &Span::styled("─".repeat(cells), theme.line), area.width);
@@ -86,7 +87,7 @@ pub(super) fn draw_divider(app: &App, theme: &Theme, area: Rect, buffer: &mut Bu
     .render(area, buffer);
 }
 
-fn news(app: &App, theme: &Theme) -> (String, Style) {
+fn news(app: &App, theme: &Theme, cells: usize) -> (String, Style) {
     if let Some(toast) = &app.toast {
         return match toast.mood {
             Mood::Error => (format!("! {}", text::cell(&toast.text)), theme.error),
@@ -96,11 +97,11 @@ fn news(app: &App, theme: &Theme) -> (String, Style) {
     let Some(conversation) = app.current() else {
         return ("no conversation yet".to_owned(), theme.quiet);
     };
+    if let Some(hint) = hint(app, conversation, theme, cells) {
+        return hint;
+    }
     if let Some(question) = question(conversation) {
         return (question, theme.fresh);
-    }
-    if let Some(usage) = completion::usage(conversation) {
-        return (usage, theme.quiet);
     }
     if conversation.scroll != Scroll::Live {
         let unread = conversation.summary.unread;

@@ -9,7 +9,7 @@ use ratatui::{
 };
 
 use super::{text, theme::Theme};
-use crate::app::{Overlay, keymap::BINDINGS, slash::COMMANDS};
+use crate::app::{Overlay, bar::DEEDS, keymap::BINDINGS, slash::COMMANDS};
 
 /// Draws it over the whole pane.
 pub(super) fn draw(overlay: &Overlay, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -44,8 +44,11 @@ pub(super) fn draw(overlay: &Overlay, theme: &Theme, area: Rect, buffer: &mut Bu
 
 fn help(theme: &Theme, area: Rect) -> Vec<Line<'static>> {
     let keys = BINDINGS.iter().map(|binding| (binding.keys.join(" "), binding.help));
+    let deeds = DEEDS.iter().map(|deed| (format!("Enter {}", deed.key), deed.help));
     let commands = COMMANDS.iter().map(|command| (command.usage(), command.help));
-    let all: Vec<_> = keys.chain([(String::new(), "")]).chain(commands).collect();
+    let gap = || [(String::new(), "")];
+    let deeds = gap().into_iter().chain([(String::new(), "with a selected message:")]).chain(deeds);
+    let all: Vec<_> = keys.chain(deeds).chain(gap()).chain(commands).collect();
     let left = all.iter().map(|(what, _)| text::width(what)).max().unwrap_or(0);
     let left = left.min(usize::from(area.width) / 2);
     all.into_iter()

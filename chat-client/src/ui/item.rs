@@ -82,6 +82,14 @@ impl Item<'_> {
         }
     }
 
+    /// The record, if it is somebody's words and can be selected.
+    pub(super) fn message(&self) -> Option<Seq> {
+        match self {
+            Self::Entry(entry) if entry.is_speech() => Some(entry.seq),
+            Self::Entry(_) | Self::Traffic(_) | Self::Pending(_) => None,
+        }
+    }
+
     fn first_seq(&self) -> Option<Seq> {
         match self {
             Self::Entry(entry) => Some(entry.seq),

@@ -18,6 +18,7 @@ mod conversations;
 mod first_run;
 mod header;
 mod help;
+mod hint;
 mod item;
 mod status;
 mod text;
@@ -94,5 +95,7 @@ fn conversation(app: &App, theme: &Theme, area: Rect, frame: &mut Frame<'_>) -> 
     Some(drawn)
 }
 
+#[cfg(test)]
+mod acting_tests;
 #[cfg(test)]
 mod tests;

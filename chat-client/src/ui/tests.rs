@@ -24,7 +24,7 @@ use crate::app::{
 const SIZES: [(u16, u16); 3] = [(40, 12), (80, 24), (200, 50)];
 
 /// Draws until the model and the view agree, and returns the screen.
-fn screen(app: &mut App, (width, height): (u16, u16)) -> String {
+pub(super) fn screen(app: &mut App, (width, height): (u16, u16)) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("infallible");
     for _ in 0..3 {
         let mut drawn = None;
@@ -36,7 +36,7 @@ fn screen(app: &mut App, (width, height): (u16, u16)) -> String {
     terminal.backend().to_string()
 }
 
-fn snapshots(name: &str, make: impl Fn() -> App) {
+pub(super) fn snapshots(name: &str, make: impl Fn() -> App) {
     for (width, height) in SIZES {
         let screen = screen(&mut make(), (width, height));
         insta::assert_snapshot!(format!("{name}_{width}x{height}"), screen);
@@ -59,7 +59,7 @@ fn pending(local: u64, words: &str, state: PendingState) -> Pending {
 }
 
 /// A room in use: everything that a timeline can show.
-fn busy() -> App {
+pub(super) fn busy() -> App {
     let lobby = Summary {
         topic: "what we talk about when we talk about packets".into(),
         unread: 3,
@@ -195,7 +195,7 @@ fn writing_many_lines() {
 fn what_can_be_written_next() {
     for (name, keys) in [
         ("completion_command", "/m"),
-        ("completion_chosen", "/un<tab><tab>"),
+        ("completion_chosen", "/unb<tab><tab>"),
         ("completion_argument", "/kick c"),
         ("completion_emoji", "nice :par<tab>"),
     ] {

@@ -1,6 +1,7 @@
 //! The timeline: finds what is on the screen from the scroll anchor and draws that, however much
 //! there is. Only what is walked over is broken into rows.
 
+use protocol::ids::Seq;
 use ratatui::{buffer::Buffer, layout::Rect, text::Line, widgets::Widget};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 use crate::app::{
     App,
     conversation::Conversation,
-    event::Drawn,
+    event::{Drawn, Spots},
     timeline::{ItemKey, Scroll},
 };
 
@@ -26,7 +27,7 @@ pub(super) fn draw(
     let painter = Painter::new(app, conversation, theme, area.width);
     let walk = Walk { items: &items, painter: &painter, height: area.height.into() };
     let place = walk.settle(conversation);
-    let mut rows: Vec<Line<'static>> = Vec::new();
+    let mut rows: Vec<(Line<'static>, Option<Seq>)> = Vec::new();
     let mut seen = None;
     let mut top = None;
     let mut reaches_oldest = items.is_empty();
@@ -37,7 +38,8 @@ pub(super) fn draw(
             if seen.is_none() && place.below == 0 {
                 seen = items[place.index].last_record();
             }
-            rows.extend(all.into_iter().take(shown).rev());
+            let message = items[place.index].message();
+            rows.extend(all.into_iter().take(shown).rev().map(|row| (row, message)));
             top = Some(items[place.index].key());
             if rows.len() >= walk.height {
                 break;
@@ -50,8 +52,10 @@ pub(super) fn draw(
         }
     }
     rows.truncate(walk.height);
-    for (row, line) in area.rows().rev().zip(rows) {
+    let mut spots = Spots { left: area.x, rows: Vec::new() };
+    for (row, (line, message)) in area.rows().rev().zip(rows) {
         line.render(row, buffer);
+        spots.rows.extend(message.map(|seq| (row.y, seq)));
     }
     Drawn {
         conversation: conversation.summary.id,
@@ -61,6 +65,7 @@ pub(super) fn draw(
         seen,
         reaches_oldest,
         reaches_newest: place.is_none_or(|place| walk.is_end(place)),
+        spots,
     }
 }
 

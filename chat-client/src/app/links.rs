@@ -1,0 +1,94 @@
+//! Links in foreign text, as they are: what is shown is what is opened.
+
+use crate::untrusted::is_deceptive;
+
+/// What a link begins with to be one. Anything else could start a program.
+const SCHEMES: [&str; 3] = ["https://", "http://", "mailto:"];
+/// Most links of one text.
+const LINKS_MAX: usize = 20;
+
+/// The links of a text, in order, each once.
+pub fn find(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut rest = text;
+    while let Some(start) = SCHEMES.iter().filter_map(|scheme| rest.find(scheme)).min() {
+        let from = &rest[start..];
+        let end = from.find(ends).unwrap_or(from.len());
+        let link = trimmed(&from[..end]);
+        if has_target(link) && found.len() < LINKS_MAX && found.iter().all(|known| known != link) {
+            found.push(link.to_owned());
+        }
+        rest = &from[end.max(1)..];
+    }
+    found
+}
+
+/// The host that a link leads to, or the address that it writes to.
+pub fn host(link: &str) -> &str {
+    let rest = SCHEMES.iter().find_map(|scheme| link.strip_prefix(scheme)).unwrap_or(link);
+    if link.starts_with("mailto:") {
+        return rest.split('?').next().unwrap_or(rest);
+    }
+    // Browsers take a backslash for a slash.
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest);
+    authority.rsplit('@').next().unwrap_or(authority)
+}
+
+fn ends(character: char) -> bool {
+    character.is_whitespace() || is_deceptive(character) || matches!(character, '<' | '>' | '"')
+}
+
+/// Without what belongs to the sentence around it.
+fn trimmed(link: &str) -> &str {
+    let mut link = link;
+    loop {
+        let shorter = link.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', '*', '_']);
+        let shorter = match shorter.strip_suffix(')') {
+            Some(open) if open.matches('(').count() <= open.matches(')').count() => open,
+            Some(_) | None => shorter,
+        };
+        if shorter == link {
+            return link;
+        }
+        link = shorter;
+    }
+}
+
+fn has_target(link: &str) -> bool {
+    SCHEMES.iter().any(|scheme| link.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_end_where_the_sentence_goes_on() {
+        let text = "see https://a.example/x?y=1, (http://b.example/(c)) or <mailto:d@e.example>.";
+        assert_eq!(
+            find(text),
+            ["https://a.example/x?y=1", "http://b.example/(c)", "mailto:d@e.example"]
+        );
+        assert_eq!(find("https://a.example https://a.example."), ["https://a.example"]);
+    }
+
+    #[test]
+    fn nothing_else_is_a_link() {
+        for text in ["file:///etc/passwd", "javascript:alert(1)", "https://", "ssh://-oProxy"] {
+            assert_eq!(find(text), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_link_has_no_hidden_characters() {
+        assert_eq!(find("https://a.example/\u{202e}gpj.exe"), ["https://a.example/"]);
+        assert_eq!(find("https://a.example/\u{1b}[2Jx"), ["https://a.example/"]);
+    }
+
+    #[test]
+    fn the_host_is_the_one_that_is_reached() {
+        assert_eq!(host("https://bank.example@evil.example/x@y"), "evil.example");
+        assert_eq!(host("https://evil.example\\@bank.example"), "evil.example");
+        assert_eq!(host("mailto:bea@home.example?subject=x"), "bea@home.example");
+    }
+}
