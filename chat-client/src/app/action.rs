@@ -11,6 +11,8 @@ pub enum Action {
     Scroll(Motion),
     /// Go to another conversation.
     Go(Go),
+    /// Find something and go there.
+    Find(Find),
     /// Select an older or a newer message.
     Select(Step),
     /// Leave whatever is open, or deselect.
@@ -105,6 +107,13 @@ pub enum Go {
     NextUnread,
     /// The one at this place in the list, from 1.
     Number(u8),
+}
+
+/// What can be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// A conversation by parts of its name.
+    Conversation,
 }
 
 /// A direction on the timeline.

@@ -183,6 +183,8 @@ pub struct Conversation {
     pub is_loading: bool,
     /// Who is writing, and until when that counts.
     typing: BTreeMap<String, WallTime>,
+    /// When something was last heard to be new in it.
+    heard: WallTime,
     members: BTreeMap<AccountId, (Seq, Seq)>,
     count: Option<(Seq, Delivery)>,
     reported_read: Seq,
@@ -203,6 +205,7 @@ impl Conversation {
             unread_from: None,
             is_loading: false,
             typing: BTreeMap::new(),
+            heard: WallTime::default(),
             members: BTreeMap::new(),
             count: None,
         }
@@ -212,6 +215,17 @@ impl Conversation {
     pub fn update(&mut self, summary: Summary) {
         self.reported_read = self.reported_read.max(summary.read);
         self.summary = summary;
+    }
+
+    /// Something in it is new now.
+    pub fn note_heard(&mut self, now: WallTime) {
+        self.heard = now;
+    }
+
+    /// When something last happened in it, as far as is known here.
+    pub fn active(&self) -> WallTime {
+        let newest = self.timeline.entries().back().map(|entry| entry.time);
+        newest.unwrap_or_default().max(self.heard)
     }
 
     /// Marks where unread begins, when the person comes to this conversation. Of one in which nothing

@@ -100,13 +100,23 @@ fn on_unsaid(app: &mut App, id: ConversationId, text: &str, why: String) -> Vec<
 fn on_summary(app: &mut App, summary: Summary) -> Vec<Effect> {
     let id = summary.id;
     let is_new = !app.conversations.contains_key(&id);
+    let now = app.now;
     let entry = app.conversations.entry(id);
+    let head_before = match &entry {
+        std::collections::btree_map::Entry::Occupied(known) => known.get().summary.head,
+        std::collections::btree_map::Entry::Vacant(_) => summary.head,
+    };
     let unread_before = match &entry {
         std::collections::btree_map::Entry::Occupied(known) => known.get().summary.unread,
         std::collections::btree_map::Entry::Vacant(_) => summary.unread,
     };
     let wants_attention = summary.sort == Sort::Direct && summary.unread > unread_before;
-    entry.or_insert_with(|| Conversation::new(summary.clone())).update(summary);
+    let is_active = summary.head > head_before;
+    let conversation = entry.or_insert_with(|| Conversation::new(summary.clone()));
+    conversation.update(summary);
+    if is_active {
+        conversation.note_heard(now);
+    }
     let is_wanted = app.wanted == Some(id) || (is_new && app.current.is_none());
     let mut effects = Vec::new();
     if is_wanted {

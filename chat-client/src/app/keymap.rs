@@ -3,7 +3,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::action::{Action, Edit, Go, Motion, Step, Turn};
+use super::action::{Action, Edit, Find, Go, Motion, Step, Turn};
 
 /// One line of the table: keys that mean the same, and what help says about them.
 pub struct Binding {
@@ -34,6 +34,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&["M-Up", "C-p"], Action::Go(Go::Previous), "previous conversation"),
     bind(&["M-Down", "C-n"], Action::Go(Go::Next), "next conversation"),
     bind(&["M-a", "S-Right"], Action::Go(Go::NextUnread), "next unread conversation"),
+    bind(&["C-g"], Action::Find(Find::Conversation), "conversation by parts of its name"),
     bind(&["S-Up"], Action::Select(Step::Older), "select an older message"),
     bind(&["S-Down"], Action::Select(Step::Newer), "select a newer message"),
     bind(&["Esc"], Action::Close, "close, deselect"),

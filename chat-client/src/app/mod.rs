@@ -22,11 +22,13 @@ pub mod deletion;
 mod details;
 pub mod effect;
 pub mod event;
+mod find;
 pub mod first_run;
 pub mod keymap;
 pub mod link;
 pub mod links;
 mod perform;
+pub mod picker;
 pub mod purpose;
 pub mod run;
 mod session;
@@ -56,6 +58,7 @@ use self::{
     event::{Focus, Spots},
     first_run::FirstRun,
     link::{Link, LinkState},
+    picker::Picker,
 };
 
 pub use self::{run::run, update::update};
@@ -136,6 +139,8 @@ pub enum Overlay {
         /// The first line on the screen.
         from: u16,
     },
+    /// A list to pick from.
+    Pick(Box<Picker>),
 }
 
 /// Something said above the composer.

@@ -6,12 +6,13 @@ use protocol::ids::{ConversationId, Seq};
 
 use super::{
     App, Mood, Overlay, Wheel,
-    action::{Action, Edit, Go, Motion, Step},
+    action::{Action, Edit, Find, Go, Motion, Step},
     bar, completion,
     composer::Composer,
     data, deletion,
     effect::{Effect, Saying},
     event::{Drawn, Event, Focus, Place},
+    find,
     first_run::Setup,
     keymap, purpose,
     slash::{self, Line},
@@ -114,6 +115,9 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         app.is_leaving = false;
         app.toast = None;
     }
+    if let Some(effects) = find::on_key(app, key) {
+        return effects;
+    }
     if app.overlay.is_some() && on_overlay_key(app, key, action) {
         return Vec::new();
     }
@@ -207,6 +211,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Scroll(motion) => scroll(app, motion),
         Action::Go(go) => self::go(app, go),
+        Action::Find(Find::Conversation) => find::switch(app),
         Action::Select(step) => select(app, step),
         Action::Close => {
             if purpose::leave(app) {
@@ -412,6 +417,8 @@ fn on_mouse(app: &mut App, mouse: MouseEvent) -> Vec<Effect> {
     };
     if let Some(Overlay::Help(from) | Overlay::List { from, .. }) = &mut app.overlay {
         *from = from.saturating_add_signed(rows);
+    } else if let Some(Overlay::Pick(picker)) = &mut app.overlay {
+        picker.turn(rows.signum().into());
     } else if let Some(conversation) = app.current_mut() {
         conversation.scroll_wish += i32::from(rows);
     }
@@ -422,6 +429,9 @@ fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
     if let Some(first_run) = &mut app.first_run {
         first_run.on_paste(text);
         return Vec::new();
+    }
+    if let Some(effects) = find::on_paste(app, text) {
+        return effects;
     }
     app.overlay = None;
     app.completion = None;

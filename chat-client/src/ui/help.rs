@@ -20,6 +20,7 @@ pub(super) fn draw(overlay: &Overlay, theme: &Theme, area: Rect, buffer: &mut Bu
             let rows = lines.iter().flat_map(|line| text::wrap(line, cells));
             (text::cell(title), rows.map(Line::from).collect(), *from)
         }
+        Overlay::Pick(_) => return,
     };
     let Some((top, rest)) = area.rows().next().map(|top| (top, usize::from(area.height) - 1))
     else {

@@ -20,6 +20,7 @@ mod header;
 mod help;
 mod hint;
 mod item;
+mod picker;
 mod status;
 mod text;
 mod theme;
@@ -31,7 +32,7 @@ use ratatui::{
 };
 
 use self::theme::Theme;
-use crate::app::{App, event::Drawn};
+use crate::app::{App, Overlay, event::Drawn};
 
 /// Columns from which the list of conversations has its own pane.
 const TWO_PANES_COLUMNS_MIN: u16 = 60;
@@ -67,7 +68,12 @@ pub fn view(app: &App, frame: &mut Frame<'_>) -> Option<Drawn> {
         rest
     };
     if let Some(overlay) = &app.overlay {
-        help::draw(overlay, &theme, main, frame.buffer_mut());
+        match overlay {
+            Overlay::Pick(picker) => picker::draw(picker, &theme, main, frame),
+            Overlay::Help(_) | Overlay::List { .. } => {
+                help::draw(overlay, &theme, main, frame.buffer_mut());
+            }
+        }
         return None;
     }
     conversation(app, &theme, main, frame)

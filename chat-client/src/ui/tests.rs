@@ -1,5 +1,7 @@
 //! Screens as text, at the sizes that matter, and what holds for every screen.
 
+mod finding;
+
 use proptest::prelude::*;
 use protocol::{
     ids::{AccountId, Seq},
