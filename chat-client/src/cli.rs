@@ -85,6 +85,8 @@ pub enum Command {
     Tail(Tail),
     /// Prints earlier messages
     History(History),
+    /// Finds messages in everything that is stored here
+    Search(Search),
     /// Lists the conversations of this account
     Rooms(Rooms),
     /// Lists who is in a conversation
@@ -169,6 +171,19 @@ pub struct History {
     /// Only messages before this place
     #[arg(long, value_name = "SEQ", value_parser = seq)]
     pub before: Option<Seq>,
+}
+
+/// `search`.
+#[derive(Args, Debug)]
+pub struct Search {
+    /// Parts of words, "exact words", from:NAME, in:#room, after:DATE, before:DATE
+    ///
+    /// All of them have to fit. A DATE is 2026-11-20, 2026-11-20T14:30, 14:30, today or yesterday.
+    #[arg(required = true)]
+    pub query: Vec<String>,
+    /// At most how many messages, the newest
+    #[arg(short = 'n', value_name = "N", default_value_t = NonZeroU32::new(RECORDS_DEFAULT).expect("not zero"))]
+    pub count: NonZeroU32,
 }
 
 /// `rooms`.

@@ -215,6 +215,29 @@ fn what_one_sends_the_other_reads() {
 }
 
 #[test]
+fn what_was_said_anywhere_is_found() {
+    let relay = Relay::start();
+    let (ada, bob) = (Person::at("ada", &relay), Person::at("bob", &relay));
+    assert_exit(&ada.run(&["join", "#ops", "--create"]), 0);
+    for (room, text) in [("#lobby", "the Report"), ("#ops", "日本語の報告"), ("#lobby", "no")]
+    {
+        assert_exit(&ada.run(&["send", room, text]), 0);
+    }
+    assert_exit(&bob.run(&["send", "#lobby", "reports"]), 0);
+    let both = ada.stdout(&["search", "report"]);
+    let lines: Vec<&str> = both.lines().collect();
+    assert_eq!(lines.len(), 2, "{both}");
+    assert!(lines[0].starts_with("#lobby 20") && lines[0].ends_with("<ada> the Report"), "{both}");
+    assert!(lines[1].ends_with("<bob> reports"), "{both}");
+    assert_eq!(ada.stdout(&["search", "report", "-n", "1"]).lines().count(), 1);
+    let found = ada.json(&["--json", "search", "日本語", "in:#ops", "from:ada", "after:today"]);
+    assert_eq!((&found[0]["room"], &found[0]["text"]), (&"ops".into(), &"日本語の報告".into()));
+    assert_fails(&ada.run(&["search", "nowhere"]), 3, "messages with nowhere");
+    assert_fails(&ada.run(&["search", "x", "from:nobody"]), 3, "@nobody");
+    assert_fails(&ada.run(&["search", "before:soon"]), 2, "soon is no date");
+}
+
+#[test]
 fn json_lines_have_the_documented_fields() {
     let relay = Relay::start();
     let ada = Person::at("ada", &relay);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use chat_client::search::Query as SearchQuery;
 use chat_client::store::{
     Change, Found, History, Loaded, Query, Store,
     memory::MemoryStore,
@@ -9,6 +10,7 @@ use chat_client::store::{
         CHAIN_STRIDE, Destination, Draft, Encoded, Interval, LocalId, OutboxRow, Payload, Pin,
         Said, Stage, StoredRecord,
     },
+    search::{Search, Senders},
     sqlite::SqliteStore,
 };
 use protocol::{
@@ -17,7 +19,8 @@ use protocol::{
         event::Body,
         ext::Ext,
         record::{
-            Class, Content, ENVELOPE_VERSION, Envelope, chain_next, chain_start, envelope_hash,
+            Class, Content, ENVELOPE_VERSION, Envelope, Target, chain_next, chain_start,
+            envelope_hash,
         },
         room::{Access, AccountInfo, ConversationInfo, DeviceInfo, Kind, Role, Standing},
     },
@@ -384,4 +387,172 @@ mod sqlite {
         std::fs::write(&path, [7; 5_000]).unwrap();
         assert!(matches!(SqliteStore::open(&path), Err(StoreFailure::Damaged(_))));
     }
+}
+
+/// A message or an amend of somebody, `time` milliseconds after the beginning.
+fn say(
+    seq: u64,
+    device: DeviceId,
+    target: Option<Target>,
+    draft: &Draft,
+    time: u64,
+) -> StoredRecord {
+    let envelope = Envelope {
+        version: ENVELOPE_VERSION,
+        device,
+        counter: Counter(seq),
+        class: draft.class(),
+        target,
+        epoch: 0,
+        seen: (Seq::ZERO, [0; 8]),
+        ext: Ext::none(),
+    };
+    StoredRecord {
+        seq: Seq(seq),
+        time: WallTime::from_millis(time),
+        id: Some(envelope.id()),
+        target: target.map(|target| target.seq),
+        envelope: envelope.encode(),
+        signature: Vec::new(),
+        content: Content::Body(Cow::Owned(draft.body(WallTime::default()).encode())),
+        chain: None,
+    }
+}
+
+fn of(seq: u64, device: DeviceId) -> Target {
+    Target { seq: Seq(seq), id: MessageId { device, counter: Counter(seq) } }
+}
+
+fn search_for(query: &str) -> Search {
+    let zone = jiff::tz::TimeZone::UTC;
+    let query = SearchQuery::parse(query, WallTime::default(), &zone).expect("a search");
+    Search {
+        terms: query.terms,
+        conversation: None,
+        senders: Senders::Anybody,
+        after: query.after,
+        before: query.before,
+        count: 100,
+        own: (ME, Some(AccountId([3; 16]))),
+    }
+}
+
+fn found(store: &mut dyn Subject, search: &Search) -> Vec<(ConversationId, u64)> {
+    let findings = store.search(search).expect("it searches");
+    assert_eq!((findings.back_to, findings.unindexed), (None, 0));
+    findings.hits.iter().map(|hit| (hit.conversation, hit.row.seq.0)).collect()
+}
+
+fn talk() -> Vec<Change> {
+    let text = Draft::text;
+    let device = |device, account: u8| {
+        Change::Device(DeviceInfo {
+            device,
+            account: AccountInfo {
+                account: AccountId([account; 16]),
+                name: format!("p{account}"),
+                ext: Ext::none(),
+            },
+            signing_key: [6; 32],
+            ext: Ext::none(),
+        })
+    };
+    let edit = |target, words: &str| Draft::Edit { target, text: words.into() };
+    vec![
+        room(ROOM),
+        room(OTHER),
+        device(THEM, 4),
+        device(DeviceId([5; 16]), 4),
+        Change::Records(
+            ROOM,
+            vec![
+                say(1, THEM, None, &text("The Report on packets"), 1_000),
+                say(2, ME, None, &text("日本語も書けます"), 2_000),
+                say(3, THEM, None, &text("a thing with a typpo"), 3_000),
+                // From another device of the same person, and from somebody else.
+                say(
+                    4,
+                    DeviceId([5; 16]),
+                    Some(of(3, THEM)),
+                    &edit(of(3, THEM), "without errors"),
+                    9_000,
+                ),
+                say(5, ME, Some(of(1, THEM)), &edit(of(1, THEM), "forged words"), 9_001),
+                say(6, THEM, None, &text("a secret word"), 4_000),
+            ],
+        ),
+        Change::Records(
+            OTHER,
+            vec![say(1, ME, None, &Draft::Action { text: "reports".into() }, 2_500)],
+        ),
+    ]
+}
+
+#[test]
+fn parts_of_words_are_found_in_any_case_and_script_newest_first() {
+    each(|store| {
+        store.apply(&talk()).unwrap();
+        assert_eq!(found(store, &search_for("rEPORT")), [(OTHER, 1), (ROOM, 1)]);
+        assert_eq!(found(store, &search_for("packets \"the rep\"")), [(ROOM, 1)]);
+        assert_eq!(found(store, &search_for("日本語")), [(ROOM, 2)]);
+        assert_eq!(found(store, &search_for("書け")), [(ROOM, 2)], "shorter than the index knows");
+        assert_eq!(found(store, &search_for("port on")), [(ROOM, 1)]);
+        assert_eq!(found(store, &search_for("packet\" OR \"x")), []);
+    });
+}
+
+#[test]
+fn the_newest_words_of_the_author_are_found_and_nothing_else() {
+    each(|store| {
+        store.apply(&talk()).unwrap();
+        assert_eq!(found(store, &search_for("without errors")), [(ROOM, 3)]);
+        assert_eq!(found(store, &search_for("typpo")), []);
+        assert_eq!(found(store, &search_for("forged")), []);
+        let findings = store.search(&search_for("errors")).unwrap();
+        assert!(findings.hits[0].is_edited);
+    });
+}
+
+#[test]
+fn searches_are_narrowed_by_place_person_and_time() {
+    each(|store| {
+        store.apply(&talk()).unwrap();
+        let report = || search_for("report");
+        let here = Search { conversation: Some(ROOM), ..report() };
+        assert_eq!(found(store, &here), [(ROOM, 1)]);
+        let mine = Search { senders: Senders::Only(vec![AccountId([3; 16])]), ..report() };
+        assert_eq!(found(store, &mine), [(OTHER, 1)]);
+        let theirs = Search { senders: Senders::Others, ..report() };
+        assert_eq!(found(store, &theirs), [(ROOM, 1)]);
+        let late = Search { after: Some(WallTime::from_millis(2_500)), ..report() };
+        assert_eq!(found(store, &late), [(OTHER, 1)]);
+        let early = Search { before: Some(WallTime::from_millis(2_500)), ..report() };
+        assert_eq!(found(store, &early), [(ROOM, 1)]);
+        let one = Search { count: 1, ..report() };
+        assert_eq!(found(store, &one), [(OTHER, 1)]);
+        // Said then, edited later.
+        let then = Search { before: Some(WallTime::from_millis(3_001)), ..search_for("errors") };
+        assert_eq!(found(store, &then), [(ROOM, 3)]);
+        let all = Search { terms: Vec::new(), ..search_for("x") };
+        assert_eq!(found(store, &all).len(), 5);
+    });
+}
+
+#[test]
+fn what_was_deleted_or_moved_aside_is_not_found() {
+    each(|store| {
+        store.apply(&talk()).unwrap();
+        // Once before the index has seen the record, once after.
+        store.apply(&[Change::Erase(ROOM, Seq(6), of(6, THEM).id)]).unwrap();
+        assert_eq!(found(store, &search_for("secret")), []);
+        assert_eq!(found(store, &search_for("errors")), [(ROOM, 3)]);
+        store.apply(&[Change::Erase(ROOM, Seq(3), of(3, THEM).id)]).unwrap();
+        assert_eq!(found(store, &search_for("errors")), []);
+        assert_eq!(found(store, &search_for("typpo")), []);
+        store.apply(&[Change::Fork(ROOM, Seq(1))]).unwrap();
+        assert_eq!(found(store, &search_for("日本語")), []);
+        let again = say(2, THEM, None, &Draft::text("another history"), 2_000);
+        store.apply(&[Change::Records(ROOM, vec![again])]).unwrap();
+        assert_eq!(found(store, &search_for("another")), [(ROOM, 2)]);
+    });
 }

@@ -18,6 +18,7 @@ mod outbox;
 mod paging;
 mod room;
 mod rooms;
+mod search;
 mod send;
 mod session;
 mod tail;
@@ -74,6 +75,7 @@ async fn on_session(
     match command {
         Command::Send(send) => send::run(send, session, output).await,
         Command::History(history) => history::run(history, session, output).await,
+        Command::Search(search) => search::run(search, session, output).await,
         Command::Rooms(rooms) => rooms::list(&rooms, session, output).await,
         Command::Members(target) => members::run(&target.target, session, output).await,
         Command::Whoami => whoami::run(session, output).await,

@@ -440,6 +440,12 @@ impl Engine {
         own.or_else(|| self.roster.person(account))
     }
 
+    /// Whoever is called this, in any case, as far as is known here.
+    pub fn accounts_named(&self, name: &str) -> Vec<AccountId> {
+        let own = self.account.iter().filter(|own| own.name.to_lowercase() == name.to_lowercase());
+        own.map(|own| own.account).chain(self.roster.accounts_named(name)).collect()
+    }
+
     /// Whether a watched person is there, as far as the relay said.
     pub fn presence(&self, account: AccountId) -> Presence {
         self.presence.get(&account).copied().unwrap_or(Presence::UNKNOWN)

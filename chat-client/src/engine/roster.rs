@@ -51,6 +51,13 @@ impl Roster {
         self.people.get(&account)
     }
 
+    /// Whoever is called this, in any case.
+    pub(super) fn accounts_named(&self, name: &str) -> impl Iterator<Item = AccountId> {
+        let name = name.to_lowercase();
+        let people = self.people.values().filter(move |info| info.name.to_lowercase() == name);
+        people.map(|info| info.account)
+    }
+
     /// Who made what this device made, under their present name.
     pub(super) fn sender(&self, device: DeviceId) -> Option<&AccountInfo> {
         let account = self.devices.get(&device)?.account.account;

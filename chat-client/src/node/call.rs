@@ -21,7 +21,10 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::encoded;
-use crate::store::row::{Destination, Draft, LocalId};
+use crate::{
+    search::Query,
+    store::row::{Destination, Draft, LocalId},
+};
 
 /// What is asked of the node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +95,13 @@ pub enum Call {
         from: Seq,
         /// Last record acted on.
         to: Seq,
+    },
+    /// Searches what is stored here, in all conversations. Answered with [`Answer::Found`].
+    Search {
+        /// For what.
+        query: Query,
+        /// At most this many messages, the newest.
+        count: usize,
     },
     /// Fetches records that are older than all stored ones from the relay. Answered with
     /// [`Answer::Fetched`] once they are durable here.
@@ -297,6 +307,16 @@ pub enum Answer {
     Page {
         /// They.
         lines: Vec<Line>,
+    },
+    /// What a search found, newest first.
+    Found {
+        /// It.
+        found: Vec<Found>,
+        /// What was said before this was not looked at; everything was, if absent.
+        back_to: Option<WallTime>,
+        /// Records that were stored so recently, or before there was an index, that no search sees
+        /// them yet.
+        unindexed: u64,
     },
     /// Older records are stored now.
     Fetched {
@@ -511,6 +531,17 @@ pub struct Line {
     pub said: SaidView,
     /// For notices: the people they name.
     pub named: Vec<AccountInfo>,
+}
+
+/// A message that a search found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Where it is.
+    pub conversation: ConversationId,
+    /// It, with its newest words.
+    pub line: Line,
+    /// Its words are not the first ones.
+    pub is_edited: bool,
 }
 
 /// What is left of what a record said.

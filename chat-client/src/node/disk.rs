@@ -4,12 +4,19 @@
 use std::thread;
 
 use protocol::ids::{ConversationId, Seq};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    oneshot,
+};
 
 use super::call::At;
 use crate::{
     engine::Ticket,
-    store::{History, Loaded, Store, StoreFailure, StoreRequest, Stored, row::HistoryRow},
+    store::{
+        History, Loaded, Store, StoreFailure, StoreRequest, Stored,
+        row::HistoryRow,
+        search::{Findings, Search},
+    },
 };
 
 /// Requests that may wait. The engine has one under way at a time; the rest are pages for views.
@@ -33,6 +40,7 @@ pub(super) struct ReadId(pub(super) u64);
 pub(super) enum Read {
     Page { conversation: ConversationId, at: At, count: usize },
     Amends { conversation: ConversationId, from: Seq, to: Seq },
+    Search(Box<Search>),
 }
 
 /// What came of a [`Job`].
@@ -40,6 +48,7 @@ pub(super) enum Read {
 pub(super) enum Done {
     Performed(Ticket, Result<Stored, StoreFailure>),
     Read(ReadId, Result<Vec<HistoryRow>, StoreFailure>),
+    Found(ReadId, Result<Findings, StoreFailure>),
 }
 
 /// The store's thread, as the owner sees it.
@@ -78,7 +87,7 @@ impl Disk {
                     return;
                 }
             };
-            while let Some(job) = waiting.blocking_recv() {
+            while let Some(job) = next_job(&mut waiting, &mut store) {
                 if answers.blocking_send(perform(&mut store, job)).is_err() {
                     break;
                 }
@@ -127,6 +136,26 @@ impl Loading {
     }
 }
 
+/// The next job; while there is none, the store files what waits for its index. `None` once nobody
+/// can ask any more.
+fn next_job(waiting: &mut mpsc::Receiver<Job>, store: &mut impl History) -> Option<Job> {
+    loop {
+        match waiting.try_recv() {
+            Ok(job) => return Some(job),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => match store.index_when_idle() {
+                Ok(true) => {}
+                Ok(false) => return waiting.blocking_recv(),
+                Err(failure) => {
+                    // It stays to be done, and a search that needs it says why it cannot.
+                    tracing::warn!(%failure, "cannot index what is stored");
+                    return waiting.blocking_recv();
+                }
+            },
+        }
+    }
+}
+
 fn perform(store: &mut (impl Store + History), job: Job) -> Done {
     match job {
         Job::Perform(ticket, request) => Done::Performed(ticket, store.perform(&request)),
@@ -141,5 +170,6 @@ fn perform(store: &mut (impl Store + History), job: Job) -> Done {
         Job::Read(id, Read::Amends { conversation, from, to }) => {
             Done::Read(id, store.amends(conversation, from, to))
         }
+        Job::Read(id, Read::Search(search)) => Done::Found(id, store.search(&search)),
     }
 }

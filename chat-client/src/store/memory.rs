@@ -16,6 +16,7 @@ use protocol::{
 use super::{
     Change, Found, History, Loaded, Query, Store, StoreFailure,
     row::{HistoryRow, Interval, LocalId, OutboxRow, Pin, StoredConversation, StoredRecord},
+    search::{Findings, Judge, Library, Search},
 };
 
 /// Everything in memory.
@@ -256,6 +257,48 @@ impl History for MemoryStore {
         };
         let all = self.range(conversation, Seq::ZERO, Seq(u64::MAX));
         Ok(all.filter(acts).map(row).collect())
+    }
+
+    fn search(&mut self, search: &Search) -> Result<Findings, StoreFailure> {
+        let mut newest_first: Vec<_> =
+            self.records.iter().map(|(at, record)| (record.time, *at)).collect();
+        newest_first.sort_unstable_by(|a, b| b.cmp(a));
+        let mut judge = Judge::new(search, self);
+        let mut findings = Findings::default();
+        for (_, (conversation, seq)) in newest_first {
+            let is_here = search.conversation.is_none_or(|wanted| wanted == conversation);
+            if is_here && findings.hits.len() < search.count {
+                findings.hits.extend(judge.judge(conversation, seq)?);
+            }
+        }
+        Ok(findings)
+    }
+
+    /// There is no index: every search reads everything.
+    fn index_when_idle(&mut self) -> Result<bool, StoreFailure> {
+        Ok(false)
+    }
+}
+
+impl Library for MemoryStore {
+    fn record(
+        &self,
+        conversation: ConversationId,
+        seq: Seq,
+    ) -> Result<Option<HistoryRow>, StoreFailure> {
+        History::record(self, conversation, seq)
+    }
+
+    fn amends(
+        &self,
+        conversation: ConversationId,
+        seq: Seq,
+    ) -> Result<Vec<HistoryRow>, StoreFailure> {
+        History::amends(self, conversation, seq, seq)
+    }
+
+    fn account(&self, device: DeviceId) -> Result<Option<AccountId>, StoreFailure> {
+        Ok(self.devices.get(&device).map(|info| info.account.account))
     }
 }
 

@@ -12,6 +12,7 @@ pub mod home;
 pub mod keys;
 pub mod memory;
 pub mod row;
+pub mod search;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use protocol::{
 };
 
 use self::row::{HistoryRow, Interval, LocalId, OutboxRow, Pin, StoredConversation, StoredRecord};
+use self::search::{Findings, Search};
 
 /// The engine's side: one writer.
 pub trait Store {
@@ -122,6 +124,22 @@ pub trait History {
         from: Seq,
         to: Seq,
     ) -> Result<Vec<HistoryRow>, StoreFailure>;
+
+    /// The newest messages that are what is searched for. May first file what waits for the index,
+    /// a bounded part of it.
+    ///
+    /// # Errors
+    ///
+    /// If the disk cannot be read, or the index not be written.
+    fn search(&mut self, search: &Search) -> Result<Findings, StoreFailure>;
+
+    /// Files some of what waits for the index, if that is worth a transaction; `true` if it is
+    /// again. Takes no longer than some page.
+    ///
+    /// # Errors
+    ///
+    /// If the index cannot be written; nothing is lost then.
+    fn index_when_idle(&mut self) -> Result<bool, StoreFailure>;
 }
 
 /// What the engine asks of its store: one at a time, so that order needs no thought.

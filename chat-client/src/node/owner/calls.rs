@@ -15,7 +15,7 @@ use super::{
     callers::{Reply, Waiting, answer},
 };
 use crate::{
-    engine::{Command, CommandId, LinkStatus, Target as EngineTarget},
+    engine::{Command, CommandId, Conversation, LinkStatus, Target as EngineTarget},
     store::{StoreFailure, row::HistoryRow},
 };
 
@@ -62,6 +62,7 @@ impl Owner {
             Call::Amends { conversation, from, to } => {
                 self.read(Read::Amends { conversation, from, to }, reply);
             }
+            Call::Search { query, count } => self.search(query, count, reply),
             Call::Health => answer(reply, Ok(Answer::Health(Box::new(self.health())))),
             Call::Cancel { local } => self.ask(Command::CancelQueued { local }, reply),
             Call::Older { conversation } => self.ask(Command::Older { conversation }, reply),
@@ -122,7 +123,7 @@ impl Owner {
 
     /// Reads once everything is stored that the engine has taken: what has left the outbox has to
     /// be in the page. A store that takes no writes can still be read.
-    fn read(&mut self, read: Read, reply: Reply) {
+    pub(super) fn read(&mut self, read: Read, reply: Reply) {
         if self.engine.is_saved() || self.engine.status().store.is_some() {
             self.read_now(read, reply);
         } else {
@@ -152,7 +153,14 @@ impl Owner {
     }
 
     fn find(&self, target: &Target) -> Result<Answer, CallError> {
-        let found = self.engine.conversations().find(|known| match target {
+        self.known(target)
+            .map(|known| Answer::Conversation(Box::new(view::conversation(known))))
+            .ok_or_else(|| CallError::NotFound { what: target.to_string() })
+    }
+
+    /// The conversation that people mean by this.
+    pub(super) fn known(&self, target: &Target) -> Option<&Conversation> {
+        self.engine.conversations().find(|known| match target {
             Target::Id(id) => known.id() == *id,
             Target::Room(name) => {
                 known.info().peer.is_none() && is_same_name(&known.info().name, name)
@@ -160,10 +168,7 @@ impl Owner {
             Target::Person(name) => {
                 known.info().peer.as_ref().is_some_and(|peer| is_same_name(&peer.name, name))
             }
-        });
-        found
-            .map(|known| Answer::Conversation(Box::new(view::conversation(known))))
-            .ok_or_else(|| CallError::NotFound { what: target.to_string() })
+        })
     }
 
     pub(super) fn page(

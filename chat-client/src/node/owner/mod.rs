@@ -17,6 +17,7 @@
 mod callers;
 mod calls;
 mod events;
+mod searching;
 mod status;
 
 use std::time::Duration;
@@ -211,6 +212,11 @@ impl Owner {
             Done::Read(id, outcome) => {
                 if let Some(reply) = self.callers.reads.remove(&id) {
                     answer(reply, self.page(outcome));
+                }
+            }
+            Done::Found(id, outcome) => {
+                if let Some(reply) = self.callers.reads.remove(&id) {
+                    answer(reply, self.found(outcome));
                 }
             }
         }

@@ -8,6 +8,7 @@
 //! overwritten (`secure_delete=FAST`) where that costs no extra writes.
 
 mod codec;
+mod index;
 mod reader;
 mod writer;
 
@@ -16,16 +17,21 @@ use std::path::Path;
 use protocol::ids::{ConversationId, Seq};
 use rusqlite::{Connection, ErrorCode, config::DbConfig};
 
-use super::{Change, Found, History, Loaded, Query, Store, StoreFailure, row::HistoryRow};
+use super::{
+    Change, Found, History, Loaded, Query, Store, StoreFailure,
+    row::HistoryRow,
+    search::{Findings, Search},
+};
 
 /// The schema this build writes. Every step from one to the next stands in [`MIGRATIONS`].
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What takes a file from schema `n` to `n + 1`, by `n`. Never edited once released.
-const MIGRATIONS: [&str; SCHEMA as usize] = [include_str!("migrations/1.sql")];
+const MIGRATIONS: [&str; SCHEMA as usize] =
+    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
 
 /// Statements kept prepared: more than there are in this module.
-const STATEMENTS_MAX: usize = 48;
+const STATEMENTS_MAX: usize = 64;
 
 /// Pages in the log before it is copied into the file, which costs two syncs. A start reads the log
 /// again as a whole: these 512 KiB in half a millisecond; the usual thousand pages take ten times as
@@ -123,6 +129,14 @@ impl History for SqliteStore {
         to: Seq,
     ) -> Result<Vec<HistoryRow>, StoreFailure> {
         reader::amends(&self.connection, conversation, from, to)
+    }
+
+    fn search(&mut self, search: &Search) -> Result<Findings, StoreFailure> {
+        index::search(&self.connection, search)
+    }
+
+    fn index_when_idle(&mut self) -> Result<bool, StoreFailure> {
+        index::step_when_idle(&self.connection)
     }
 }
 

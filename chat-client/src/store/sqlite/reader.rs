@@ -243,7 +243,7 @@ pub(super) fn amends(
     read().map_err(failure)
 }
 
-fn history_row(row: &Row<'_>) -> Result<HistoryRow, Error> {
+pub(super) fn history_row(row: &Row<'_>) -> Result<HistoryRow, Error> {
     let StoredRecord { seq, time, envelope, content, .. } = stored(row)?;
     Ok(HistoryRow::decode(seq, time, &envelope, &content))
 }

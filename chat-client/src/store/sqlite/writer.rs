@@ -7,7 +7,10 @@ use protocol::{
 };
 use rusqlite::{Connection, Error, OptionalExtension, named_params, params};
 
-use super::codec::{RECORD, array, blob, content_bytes, id, integer, record};
+use super::{
+    codec::{RECORD, array, blob, content_bytes, id, integer, record},
+    index,
+};
 use crate::store::{
     Change,
     row::{Interval, LocalId, OutboxRow, StoredRecord},
@@ -123,7 +126,11 @@ fn put_records(
             ":chain": record.chain,
         })?;
     }
-    Ok(())
+    let seqs = || records.iter().map(|record| record.seq);
+    match seqs().min().zip(seqs().max()) {
+        Some((low, high)) => index::note(db, local, low, high),
+        None => Ok(()),
+    }
 }
 
 fn put_intervals(
@@ -158,6 +165,7 @@ fn erase(
         .query_row(params![local, integer(seq.0), device, integer(counter.0)], record)
         .optional()?;
     let Some(found) = found else { return Ok(()) };
+    index::forget(db, local, seq)?;
     let digest = found.content.digest();
     debug_assert!(matches!(found.content, Content::Body(_)), "the query says so");
     db.prepare_cached(
@@ -168,6 +176,7 @@ fn erase(
 }
 
 fn move_aside(db: &Connection, local: i64, above: Seq) -> Result<(), Error> {
+    index::forget_above(db, local, above)?;
     db.prepare_cached(&format!(
         "INSERT INTO forked (conversation, {RECORD})
          SELECT conversation, {RECORD} FROM record WHERE conversation = ?1 AND seq > ?2"
