@@ -104,4 +104,6 @@ fn conversation(app: &App, theme: &Theme, area: Rect, frame: &mut Frame<'_>) -> 
 #[cfg(test)]
 mod acting_tests;
 #[cfg(test)]
+mod finding_tests;
+#[cfg(test)]
 mod tests;

@@ -1,7 +1,5 @@
 //! Screens as text, at the sizes that matter, and what holds for every screen.
 
-mod finding;
-
 use proptest::prelude::*;
 use protocol::{
     ids::{AccountId, Seq},

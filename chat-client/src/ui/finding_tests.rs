@@ -1,8 +1,17 @@
 //! Finding one's way: pickers, what a search found, jumps.
 
-use ratatui::style::Modifier;
+use protocol::ids::Seq;
+use ratatui::{Terminal, backend::TestBackend, style::Modifier};
 
-use super::*;
+use super::{
+    tests::{screen, snapshots},
+    view,
+};
+use crate::app::{
+    App,
+    conversation::{Standing, Summary},
+    fixture::{app, direct, press, room},
+};
 
 const EVIL: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}evil\u{200b}\u{0}\u{9b}31m";
 
