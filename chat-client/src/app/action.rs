@@ -19,6 +19,12 @@ pub enum Action {
     Close,
     /// Put the next or the previous of what is offered into the box.
     Complete(Turn),
+    /// List the members of the conversation beside it, or no longer.
+    Members,
+    /// Show a second conversation beside this one, or no longer.
+    Split,
+    /// Write in the conversation beside this one.
+    Swap,
     /// Show the keys and commands.
     Help,
     /// Clear the line; with nothing to clear, ask to leave; asked, leave.

@@ -7,7 +7,7 @@ use protocol::{
     ids::{AccountId, DeviceId, MessageId, Seq},
     message::{
         event::{Body, Notice as RoomNotice},
-        room::{AccountInfo, Kind, Standing as WireStanding},
+        room::{AccountInfo, Kind, Presence, Standing as WireStanding},
     },
     time::WallTime,
 };
@@ -68,7 +68,8 @@ pub(super) fn link(status: &Status, now: WallTime) -> Link {
         )),
     };
     let transport = if state == LinkState::Live { "tcp".to_owned() } else { String::new() };
-    Link { relay, name: name.clone(), transport, state }
+    let round_trip = status.round_trip_us.map(Duration::from_micros);
+    Link { relay, name: name.clone(), transport, round_trip, state }
 }
 
 /// The list's part of a conversation.
@@ -83,19 +84,26 @@ pub(super) fn summary(view: &ConversationView) -> Summary {
         sort,
         name,
         topic: info.topic.clone(),
-        standing: match info.standing {
-            WireStanding::JOINED => Standing::Joined,
-            WireStanding::INVITED => Standing::Invited,
-            WireStanding::REQUESTED => Standing::Requested,
-            // A standing of a later version gives no rights.
-            WireStanding(_) => Standing::Outside,
-        },
+        standing: standing(info.standing),
         unread: view.unread(),
         head: info.head.max(view.high),
         read: view.read,
         members: info.members,
+        peer: info.peer.as_ref().map(|peer| peer.account),
+        active: view.active,
         // Until sealing exists, whoever runs the relay can read everything.
         privacy: Privacy::RelayCanRead,
+    }
+}
+
+/// How somebody stands to a conversation.
+pub(super) const fn standing(wire: WireStanding) -> Standing {
+    match wire {
+        WireStanding::JOINED => Standing::Joined,
+        WireStanding::INVITED => Standing::Invited,
+        WireStanding::REQUESTED => Standing::Requested,
+        // A standing of a later version gives no rights.
+        WireStanding(_) => Standing::Outside,
     }
 }
 
@@ -208,9 +216,12 @@ pub(super) fn news(event: &NodeEvent, own: &Own, now: WallTime) -> Option<Data> 
         }
         NodeEvent::Typing { conversation, who } => Data::Typing(*conversation, who.name.clone()),
         NodeEvent::Notice { text, .. } => Data::Told(text.clone()),
-        NodeEvent::Appended { .. }
-        | NodeEvent::Presence { .. }
-        | NodeEvent::PresenceCount { .. }
-        | NodeEvent::Missed => return None,
+        NodeEvent::Presence { accounts } => {
+            let here = |(account, presence): &_| (*account, *presence == Presence::ONLINE);
+            Data::Presence(accounts.iter().map(here).collect())
+        }
+        NodeEvent::Appended { .. } | NodeEvent::PresenceCount { .. } | NodeEvent::Missed => {
+            return None;
+        }
     })
 }

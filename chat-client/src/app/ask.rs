@@ -12,12 +12,17 @@ use protocol::{
             Admit, Ban, Block, Invite, Kick, ListRooms, Members, Mute, Rename, Reply, Request,
             Resolve, SetRole, SetTopic, Unban, Verdict,
         },
-        room::{Access, BanTarget, MemberInfo, Presence, Role, RoomSummary, Standing},
+        room::{Access, BanTarget, MemberInfo, Role, RoomSummary},
     },
     time::WallTime,
 };
 
-use super::{effect::Ask, event::Answer};
+use super::{
+    adapt,
+    conversation::{Member, Rank},
+    effect::Ask,
+    event::Answer,
+};
 use crate::{
     node::{
         Caller,
@@ -195,11 +200,7 @@ impl Asker<'_> {
                 break;
             }
         }
-        members.sort_by_key(|member| {
-            (std::cmp::Reverse(member.role), member.account.name.to_lowercase())
-        });
-        let title = format!("{} members", members.len());
-        Ok(Answer::List(title, members.iter().map(describe_member).collect()))
+        Ok(Answer::Members(conversation, members.iter().map(member).collect()))
     }
 
     async fn rooms(&self, filter: String) -> Result<Answer, CallError> {
@@ -258,19 +259,17 @@ fn unexpected() -> CallError {
     CallError::Invalid { why: "an answer to another question".to_owned() }
 }
 
-fn describe_member(member: &MemberInfo) -> String {
-    let role = match member.role {
-        Role::OWNER => " owner",
-        Role::MODERATOR => " moderator",
-        Role(_) => "",
-    };
-    let standing = match member.standing {
-        Standing::INVITED => " invited",
-        Standing::REQUESTED => " asks to be admitted",
-        Standing(_) => "",
-    };
-    let presence = if member.presence == Presence::ONLINE { " here" } else { "" };
-    format!("{}{role}{standing}{presence}", member.account.name)
+fn member(info: &MemberInfo) -> Member {
+    Member {
+        account: info.account.account,
+        name: info.account.name.clone(),
+        rank: match info.role {
+            Role::OWNER => Rank::Owner,
+            Role::MODERATOR => Rank::Moderator,
+            Role(_) => Rank::Plain,
+        },
+        standing: adapt::standing(info.standing),
+    }
 }
 
 fn describe_room(room: &RoomSummary) -> String {

@@ -39,6 +39,10 @@ pub struct Summary {
     pub read: Seq,
     /// How many members, this account among them.
     pub members: u32,
+    /// The other one, of a direct conversation.
+    pub peer: Option<AccountId>,
+    /// When the newest record that is stored here was made.
+    pub active: WallTime,
     /// Who can read it besides its members.
     pub privacy: Privacy,
 }
@@ -82,6 +86,30 @@ pub enum Privacy {
     RelayCanRead,
     /// Nobody.
     Sealed,
+}
+
+/// Somebody in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub account: AccountId,
+    /// What they are called.
+    pub name: String,
+    /// What they may do.
+    pub rank: Rank,
+    /// How they stand to it.
+    pub standing: Standing,
+}
+
+/// What a member may do, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Everything.
+    Owner,
+    /// Keep order.
+    Moderator,
+    /// Talk.
+    Plain,
 }
 
 /// An own message that is not in the history yet.
@@ -181,6 +209,8 @@ pub struct Conversation {
     pub unread_from: Option<Seq>,
     /// A page was asked for and has not come.
     pub is_loading: bool,
+    /// Who is in it, the highest rank first; empty before anybody asked.
+    pub people: Vec<Member>,
     /// Who is writing, and until when that counts.
     typing: BTreeMap<String, WallTime>,
     /// When something was last heard to be new in it.
@@ -204,6 +234,7 @@ impl Conversation {
             selected: None,
             unread_from: None,
             is_loading: false,
+            people: Vec::new(),
             typing: BTreeMap::new(),
             heard: WallTime::default(),
             members: BTreeMap::new(),

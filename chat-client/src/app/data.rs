@@ -5,7 +5,7 @@ use protocol::ids::{ConversationId, Seq};
 use super::{
     App, Mood, Overlay, Toast,
     conversation::{Conversation, Pending, PendingState, Sort, Summary},
-    effect::Effect,
+    effect::{Ask, Effect},
     event::{Answer, Data, Focus, Page, Place},
     link::LinkState,
     purpose,
@@ -48,6 +48,16 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
         Data::Appended(id, entries) => on_appended(app, id, entries),
         Data::Forked(id) => on_forked(app, id),
         Data::Pending(pending) => on_pending(app, pending),
+        Data::Presence(changed) => {
+            for (account, is_here) in changed {
+                if is_here {
+                    app.online.insert(account);
+                } else {
+                    app.online.remove(&account);
+                }
+            }
+            Vec::new()
+        }
         Data::PendingGone(local) => {
             app.outbox.remove(&local);
             Vec::new()
@@ -182,6 +192,12 @@ fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Ef
     for entry in entries.iter().filter(|entry| entry.is_speech()) {
         conversation.end_typing(entry.sender.name());
     }
+    let has_moved = entries.iter().any(Entry::is_about_members);
+    let effects = if has_moved && app.lists_members && app.current == Some(id) {
+        vec![Effect::Ask(Ask::Members(id))]
+    } else {
+        Vec::new()
+    };
     let timeline = &mut conversation.timeline;
     let newest = timeline.newest();
     let adjoins = |newest: Seq| entries.first().is_none_or(|first| first.seq <= newest.next());
@@ -198,7 +214,7 @@ fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Ef
         timeline.reaches_newest = false;
     }
     drop_arrived(app, id);
-    Vec::new()
+    effects
 }
 
 /// Another history begins somewhere below: it is read from its end, as at the first look.
@@ -251,6 +267,13 @@ fn on_answer(app: &mut App, answer: Result<Answer, String>) -> Vec<Effect> {
             Vec::new()
         }
         Ok(Answer::Open(id)) => show(app, id),
+        Ok(Answer::Members(id, mut people)) => {
+            people.sort_by_cached_key(|member| (member.rank, member.name.to_lowercase()));
+            if let Some(conversation) = app.conversations.get_mut(&id) {
+                conversation.people = people;
+            }
+            Vec::new()
+        }
         Ok(Answer::List(title, lines)) => {
             app.overlay = Some(Overlay::List { title, lines, from: 0 });
             Vec::new()

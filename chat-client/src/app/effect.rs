@@ -17,7 +17,7 @@ pub enum Effect {
     /// The person has read up to here.
     Read(ConversationId, Seq),
     /// This conversation is on the screen now.
-    Show(ConversationId),
+    Show(Vec<ConversationId>),
     /// The person is writing there.
     Typing(ConversationId),
     /// Keep what is being written; empty to forget it.

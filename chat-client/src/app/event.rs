@@ -3,12 +3,12 @@
 
 use crossterm::event::{KeyEvent, MouseEvent};
 use protocol::{
-    ids::{ConversationId, Seq},
+    ids::{AccountId, ConversationId, Seq},
     time::WallTime,
 };
 
 use super::{
-    conversation::{Pending, Reached, Summary},
+    conversation::{Member, Pending, Reached, Summary},
     first_run::Setup,
     link::Link,
     timeline::{Entry, ItemKey, Scroll},
@@ -112,6 +112,8 @@ pub enum Data {
     Progress(ConversationId, Reached),
     /// Somebody is writing.
     Typing(ConversationId, String),
+    /// Who came, and who went.
+    Presence(Vec<(AccountId, bool)>),
     /// The connection, the account, the relay.
     Link(Link),
     /// Something a person must be told, wherever they are.
@@ -155,6 +157,8 @@ pub enum Answer {
     Done(String),
     /// The person is to be taken there.
     Open(ConversationId),
+    /// Who is in a conversation.
+    Members(ConversationId, Vec<Member>),
     /// A list: its title and lines.
     List(String, Vec<String>),
 }

@@ -49,12 +49,15 @@ pub(crate) fn room(number: u8, name: &str) -> Summary {
         head: Seq(0),
         read: Seq(0),
         members: 4,
+        peer: None,
+        active: WallTime::default(),
         privacy: Privacy::RelayCanRead,
     }
 }
 
 pub(crate) fn direct(number: u8, name: &str) -> Summary {
-    Summary { sort: Sort::Direct, members: 2, ..room(number, name) }
+    let peer = name.bytes().next().map(|first| AccountId([first; 16]));
+    Summary { sort: Sort::Direct, members: 2, peer, ..room(number, name) }
 }
 
 /// A record of somebody, `seq` minutes after noon. `ada` is this account.
@@ -86,6 +89,7 @@ pub(crate) fn app(summaries: Vec<Summary>) -> App {
         relay: "home".into(),
         name: "ada".into(),
         transport: "tcp".into(),
+        round_trip: None,
         state: LinkState::Live,
     };
     update(&mut app, Event::Data(Data::Link(link)));

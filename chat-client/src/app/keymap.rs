@@ -40,6 +40,9 @@ pub const BINDINGS: &[Binding] = &[
     bind(&["Esc"], Action::Close, "close, deselect"),
     bind(&["F1"], Action::Help, "this help (also ? on an empty line)"),
     bind(&["F2"], Action::Wheel, "mouse: scroll, or select text"),
+    bind(&["F3"], Action::Members, "members beside the conversation"),
+    bind(&["F4"], Action::Split, "a second conversation beside this one"),
+    bind(&["F6"], Action::Swap, "write in the other one"),
     bind(&["C-c"], Action::Interrupt, "clear the line; again: leave"),
     bind(&["C-d"], Action::DeleteOrLeave, "delete forward; on an empty line: leave"),
     bind(&["C-z"], Action::Suspend, "suspend"),
@@ -174,6 +177,9 @@ fn named(name: &str) -> KeyEvent {
         "lt" => KeyCode::Char('<'),
         "f1" => KeyCode::F(1),
         "f2" => KeyCode::F(2),
+        "f3" => KeyCode::F(3),
+        "f4" => KeyCode::F(4),
+        "f6" => KeyCode::F(6),
         _ => KeyCode::Char(rest.chars().next().expect("a key")),
     };
     KeyEvent::new(code, modifiers)

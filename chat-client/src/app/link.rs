@@ -1,5 +1,7 @@
 //! How the client stands to its relay, as the status line says it.
 
+use std::time::Duration;
+
 use protocol::time::WallTime;
 
 /// The connection, the relay and the own account.
@@ -11,6 +13,8 @@ pub struct Link {
     pub name: String,
     /// How the transport is called, for instance `tcp`.
     pub transport: String,
+    /// How long the relay took to answer when it was last asked.
+    pub round_trip: Option<Duration>,
     /// The connection.
     pub state: LinkState,
 }

@@ -27,6 +27,7 @@ pub mod first_run;
 pub mod keymap;
 pub mod link;
 pub mod links;
+pub mod mention;
 mod perform;
 pub mod picker;
 pub mod purpose;
@@ -45,15 +46,22 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
-use protocol::{ids::ConversationId, time::WallTime};
+use protocol::{
+    ids::{AccountId, ConversationId},
+    time::WallTime,
+};
 
 use self::{
     bar::Bar,
     completion::Completion,
-    conversation::{Conversation, Pending, Sort},
+    conversation::{Conversation, Pending, Sort, Standing, Summary},
     deletion::Deletion,
     event::{Focus, Spots},
     first_run::FirstRun,
@@ -62,6 +70,11 @@ use self::{
 };
 
 pub use self::{run::run, update::update};
+
+/// How often a time on the screen changes.
+const TICK: Duration = Duration::from_secs(1);
+/// Silence of the relay that a person is told of.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Everything the screen shows.
 #[derive(Clone, Debug)]
@@ -82,6 +95,10 @@ pub struct App {
     pub first_run: Option<FirstRun>,
     /// What lies over the conversation, if anything.
     pub overlay: Option<Overlay>,
+    /// Whether the members of the conversation are listed beside it.
+    pub lists_members: bool,
+    /// Who is connected, as far as the relay tells.
+    pub online: BTreeSet<AccountId>,
     /// Something to be said once, until the next key that matters.
     pub toast: Option<Toast>,
     /// What can be written next, while that is offered.
@@ -99,6 +116,10 @@ pub struct App {
     spots: Spots,
     outbox: BTreeMap<u64, Pending>,
     current: Option<ConversationId>,
+    /// A second conversation on the screen, to be read only.
+    beside: Option<ConversationId>,
+    /// Which was on the screen before this one.
+    previous: Option<ConversationId>,
     /// Where something was written that no store has yet, and since when.
     unsaved: Option<(ConversationId, WallTime)>,
     /// Whether the terminal's wheel scrolls.
@@ -173,6 +194,8 @@ impl App {
             heard: None,
             first_run: Some(FirstRun::new()),
             overlay: None,
+            lists_members: false,
+            online: BTreeSet::new(),
             toast: None,
             completion: None,
             bar: None,
@@ -183,19 +206,24 @@ impl App {
             spots: Spots::default(),
             outbox: BTreeMap::new(),
             current: None,
+            beside: None,
+            previous: None,
             unsaved: None,
             wheel: Wheel::Scrolls,
             wanted: None,
         }
     }
 
-    /// The conversations in the order of the list: what waits for an answer, rooms, people; each
-    /// by name, so that a place in the list can be learnt.
+    /// The conversations in the order of the list: rooms, people, strangers who ask; in each part,
+    /// what was active last comes first.
     pub fn listed(&self) -> Vec<&Conversation> {
         let mut listed: Vec<_> = self.conversations.values().collect();
         listed.sort_by(|a, b| {
-            let key =
-                |c: &Conversation| (c.summary.sort, c.summary.name.to_lowercase(), c.summary.id);
+            let key = |c: &Conversation| {
+                let Summary { standing, sort, active, name, id, .. } = &c.summary;
+                let asks = *standing == Standing::Invited;
+                (asks, *sort, Reverse(*active), name.to_lowercase(), *id)
+            };
             key(a).cmp(&key(b))
         });
         listed
@@ -211,6 +239,11 @@ impl App {
         self.conversations.get_mut(&self.current?)
     }
 
+    /// The conversation that can be read beside it.
+    pub fn beside(&self) -> Option<&Conversation> {
+        self.conversations.get(&self.beside?)
+    }
+
     /// A conversation that is known here.
     pub fn conversation(&self, id: ConversationId) -> Option<&Conversation> {
         self.conversations.get(&id)
@@ -218,8 +251,12 @@ impl App {
 
     /// Whether any of its history is in memory.
     pub fn has_history(&self, id: ConversationId) -> bool {
-        self.conversation(id)
-            .is_some_and(|c| Some(id) == self.current || !c.timeline.entries().is_empty())
+        self.conversation(id).is_some_and(|c| self.is_shown(id) || !c.timeline.entries().is_empty())
+    }
+
+    /// Whether it is on the screen.
+    pub fn is_shown(&self, id: ConversationId) -> bool {
+        self.current == Some(id) || self.beside == Some(id)
     }
 
     /// The own messages of a conversation that are not in its history yet, oldest first.
@@ -234,12 +271,28 @@ impl App {
 
     /// Unread records in conversations that are not on the screen.
     pub fn unread_elsewhere(&self) -> u64 {
-        let elsewhere = self.conversations.values().filter(|c| Some(c.summary.id) != self.current);
+        let elsewhere = self.conversations.values().filter(|c| !self.is_shown(c.summary.id));
         elsewhere.map(|conversation| conversation.summary.unread).sum()
     }
 
-    /// True if the screen changes with time alone: something counts up or down on it.
-    pub fn is_ticking(&self) -> bool {
+    /// When the screen changes with time alone, if it does: something counts up or down on it.
+    pub fn changes_in(&self) -> Option<Duration> {
+        if self.is_ticking() {
+            return Some(TICK);
+        }
+        let heard = self.heard.filter(|_| self.first_run.is_none())?;
+        let silent = self.now.as_millis().saturating_sub(heard.as_millis());
+        Some(SILENCE.saturating_sub(Duration::from_millis(silent)).max(TICK))
+    }
+
+    /// How long the relay has said nothing, once that is worth mentioning. It says something every
+    /// fifteen seconds, if only that it is there.
+    pub fn silence(&self) -> Option<Duration> {
+        let silent = self.now.as_millis().saturating_sub(self.heard?.as_millis());
+        Some(Duration::from_millis(silent)).filter(|silent| *silent >= SILENCE)
+    }
+
+    fn is_ticking(&self) -> bool {
         let counts_down =
             |pending: &Pending| matches!(pending.state, conversation::PendingState::Slowed(..));
         self.first_run.is_none()

@@ -9,7 +9,6 @@ use std::{
     io,
     pin::{Pin, pin},
     task::Poll,
-    time::Duration,
 };
 
 use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
@@ -35,8 +34,6 @@ use crate::{
     ui,
 };
 
-/// How often the screen changes by itself while something on it counts.
-const TICK: Duration = Duration::from_secs(1);
 /// Most events that are taken before the next frame: with more, keys would seem to hang.
 const BURST_MAX: usize = 256;
 
@@ -153,7 +150,7 @@ impl Client {
     /// Nothing is lost.
     async fn next(&mut self) -> Happening {
         loop {
-            let is_ticking = self.app.is_ticking();
+            let changes_in = self.app.changes_in();
             tokio::select! {
                 biased;
                 signal = self.signals.next() => return Happening::Signal(signal),
@@ -170,7 +167,7 @@ impl Client {
                 event = heard(&mut self.session, &self.app) => {
                     return event.map_or(Happening::NodeEnded, Happening::Event);
                 }
-                () = sleep(TICK), if is_ticking => {
+                () = sleep(changes_in.unwrap_or_default()), if changes_in.is_some() => {
                     return Happening::Event(Event::Clock(wall_clock()));
                 }
             }
@@ -269,16 +266,14 @@ impl Client {
     }
 
     fn draw(&mut self) -> io::Result<()> {
-        let mut drawn = None;
+        let mut drawn = Vec::new();
         let app = &self.app;
         self.screen.draw(|frame| drawn = ui::view(app, frame))?;
-        match drawn {
-            Some(drawn) => {
-                let effects = update(&mut self.app, Event::Drawn(drawn));
-                self.perform(effects)
-            }
-            None => Ok(()),
+        for drawn in drawn {
+            let effects = update(&mut self.app, Event::Drawn(drawn));
+            self.perform(effects)?;
         }
+        Ok(())
     }
 }
 

@@ -112,7 +112,7 @@ impl Session {
             }
             Effect::Say(conversation, saying) => performer.say(conversation, saying),
             Effect::Read(conversation, seq) => performer.act(Call::Read { conversation, seq }),
-            Effect::Show(id) => performer.act(Call::Show { conversations: vec![id] }),
+            Effect::Show(conversations) => performer.act(Call::Show { conversations }),
             Effect::Typing(conversation) => self.typing(conversation),
             Effect::SaveDraft(conversation, text) => {
                 performer.act(Call::SaveDraft { conversation, text });
@@ -282,6 +282,7 @@ mod tests {
             relay_name: String::new(),
             relay_key: RelayKey([2; 32]),
             addresses: Vec::new(),
+            round_trip_us: None,
             link,
         }
     }

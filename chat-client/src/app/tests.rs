@@ -1,14 +1,16 @@
 //! Events in, effects and model out; no screen.
 
+use std::time::Duration;
+
 use crossterm::event::{KeyModifiers, MouseEvent, MouseEventKind};
-use protocol::ids::Seq;
+use protocol::{ids::Seq, message::event::Change};
 
 use super::{
     App, Mood, Overlay, Wheel,
     conversation::{Pending, PendingState, Reached, Standing, Summary},
     effect::{Ask, Effect, Saying},
     event::{Answer, Data, Drawn, Event, Focus, Page, Place, Spots},
-    fixture::{app, at, direct, id, load, message, press, room, target, text},
+    fixture::{app, at, direct, id, load, message, notice, press, room, target, text},
     link::{Link, LinkState},
     timeline::{ItemKey, Scroll},
     update,
@@ -460,4 +462,56 @@ fn words_that_were_not_said_come_back() {
     update(&mut app, Event::Data(unsaid));
     assert_eq!(app.current().expect("the lobby").composer.text(), "lost?\nnext");
     assert_eq!(app.toast.expect("a reason").text, "not said: no reason");
+}
+
+#[test]
+fn silence_is_told_after_ten_seconds_and_not_before() {
+    let mut app = lobby();
+    let link = app.link.clone();
+    update(&mut app, Event::Data(Data::Link(link.clone())));
+    let silent = Duration::from_secs;
+    assert_eq!((app.silence(), app.changes_in()), (None, Some(silent(10))), "nobody wakes before");
+    update(&mut app, Event::Clock(at(3_610)));
+    assert_eq!((app.silence(), app.changes_in()), (Some(silent(10)), Some(silent(1))));
+    update(&mut app, Event::Data(Data::Link(link)));
+    assert_eq!((app.silence(), app.changes_in()), (None, Some(silent(10))));
+}
+
+#[test]
+fn what_was_active_last_comes_first_in_its_part_of_the_list() {
+    let active = |seconds, summary| Summary { active: at(seconds), ..summary };
+    let asks = Summary { standing: Standing::Invited, ..direct(9, "mallory") };
+    let app = app(vec![
+        active(5, room(1, "old")),
+        active(9, room(2, "new")),
+        active(10, direct(3, "bea")),
+        room(4, "never"),
+        asks,
+    ]);
+    let names: Vec<_> = app.listed().iter().map(|c| c.summary.name.as_str()).collect();
+    assert_eq!(names, ["new", "old", "never", "bea", "mallory"]);
+}
+
+#[test]
+fn a_second_conversation_stands_beside_and_can_change_places() {
+    let mut app = lobby();
+    let effects = press(&mut app, "<M-2><f4>");
+    assert_eq!(app.beside().map(|c| c.summary.id), Some(id(1)), "the one before");
+    assert!(effects.contains(&Effect::Show(vec![id(2), id(1)])));
+    press(&mut app, "<f6>");
+    assert_eq!(app.current().map(|c| c.summary.id), Some(id(1)));
+    assert_eq!(app.beside().map(|c| c.summary.id), Some(id(2)));
+    press(&mut app, "<f4>");
+    assert!(app.beside().is_none());
+}
+
+#[test]
+fn members_are_asked_for_again_when_they_change() {
+    let mut app = lobby();
+    assert!(press(&mut app, "<f3>").contains(&Effect::Ask(Ask::Members(id(1)))));
+    let joined = vec![notice(3, "carl", Change::Joined)];
+    let effects = update(&mut app, Event::Data(Data::Appended(id(1), joined)));
+    assert!(effects.contains(&Effect::Ask(Ask::Members(id(1)))));
+    press(&mut app, "<esc>");
+    assert!(!app.lists_members);
 }

@@ -68,6 +68,11 @@ impl Entry {
         }
     }
 
+    /// True for what changes who is in the conversation, or what they may do.
+    pub const fn is_about_members(&self) -> bool {
+        matches!(&self.said, Said::Notice(notice) if !matches!(notice.change, Change::Topic(_)))
+    }
+
     /// How an amend refers to it.
     pub fn target(&self) -> Option<Target> {
         self.id.map(|id| Target { seq: self.seq, id })

@@ -9,8 +9,9 @@ use super::{
     action::{Action, Edit, Find, Go, Motion, Step},
     bar, completion,
     composer::Composer,
+    conversation::Conversation,
     data, deletion,
-    effect::{Effect, Saying},
+    effect::{Ask, Effect, Saying},
     event::{Drawn, Event, Focus, Place},
     find,
     first_run::Setup,
@@ -92,17 +93,56 @@ pub(super) fn show(app: &mut App, id: ConversationId) -> Vec<Effect> {
         return effects;
     };
     conversation.open();
-    if conversation.timeline.entries().is_empty() && !conversation.is_loading {
-        conversation.is_loading = true;
-        effects.push(Effect::Load(id, Place::Newest));
+    effects.extend(first_page(conversation));
+    if app.beside == Some(id) {
+        app.beside = None;
     }
-    app.current = Some(id);
+    app.previous = app.current.replace(id);
     app.overlay = None;
     app.completion = None;
     app.bar = None;
     app.toast = None;
-    effects.push(Effect::Show(id));
+    effects.push(shown(app));
+    if app.lists_members {
+        effects.push(Effect::Ask(Ask::Members(id)));
+    }
     effects
+}
+
+/// What the relay is told about what is on the screen.
+fn shown(app: &App) -> Effect {
+    Effect::Show(app.current.into_iter().chain(app.beside).collect())
+}
+
+fn first_page(conversation: &mut Conversation) -> Option<Effect> {
+    let is_empty = conversation.timeline.entries().is_empty() && !conversation.is_loading;
+    conversation.is_loading |= is_empty;
+    is_empty.then_some(Effect::Load(conversation.summary.id, Place::Newest))
+}
+
+/// Lists the members of the conversation beside it, or no longer.
+pub(super) fn list_members(app: &mut App) -> Vec<Effect> {
+    app.overlay = None;
+    app.lists_members = !app.lists_members;
+    let here = app.current.filter(|_| app.lists_members);
+    here.map(|id| Effect::Ask(Ask::Members(id))).into_iter().collect()
+}
+
+/// Shows the conversation that was here before, or any other one, beside this one; or none.
+fn split(app: &mut App) -> Vec<Effect> {
+    if app.beside.take().is_some() {
+        return vec![shown(app)];
+    }
+    let others = app.listed();
+    let others = others.iter().map(|c| c.summary.id).filter(|id| Some(*id) != app.current);
+    let candidates: Vec<_> = app.previous.into_iter().chain(others).collect();
+    app.beside = candidates.into_iter().find(|id| Some(*id) != app.current);
+    let Some(conversation) = app.beside.and_then(|id| app.conversations.get_mut(&id)) else {
+        app.say("there is no other conversation");
+        return Vec::new();
+    };
+    conversation.open();
+    first_page(conversation).into_iter().chain([shown(app)]).collect()
 }
 
 fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
@@ -216,7 +256,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Close => {
             if purpose::leave(app) {
                 note_written(app);
-            } else if !deletion::undo(app) {
+            } else if !std::mem::take(&mut app.lists_members) && !deletion::undo(app) {
                 if let Some(conversation) = app.current_mut() {
                     conversation.selected = None;
                 }
@@ -224,6 +264,15 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Action::Members => list_members(app),
+        Action::Split => split(app),
+        Action::Swap => match app.beside {
+            Some(beside) => {
+                app.beside = app.current;
+                show(app, beside)
+            }
+            None => split(app),
+        },
         Action::Help => {
             app.overlay = Some(Overlay::Help(0));
             Vec::new()
@@ -447,8 +496,10 @@ fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
 
 /// Settles the scroll wishes, fetches what the screen nears, and marks what was seen as read.
 fn on_drawn(app: &mut App, drawn: Drawn) -> Vec<Effect> {
-    app.rows = drawn.rows;
-    app.spots = drawn.spots;
+    if app.current == Some(drawn.conversation) {
+        app.rows = drawn.rows;
+        app.spots = drawn.spots;
+    }
     let is_watched = app.focus == Focus::Gained && app.overlay.is_none();
     let Some(conversation) = app.conversations.get_mut(&drawn.conversation) else {
         return Vec::new();
@@ -480,7 +531,7 @@ fn on_drawn(app: &mut App, drawn: Drawn) -> Vec<Effect> {
 }
 
 /// Amends have no rows: those right above the newest visible record were seen with it.
-fn seen_through(conversation: &super::conversation::Conversation, seen: Seq) -> Seq {
+fn seen_through(conversation: &Conversation, seen: Seq) -> Seq {
     let entries = conversation.timeline.entries();
     let Some(index) = conversation.timeline.position(seen) else { return seen };
     let amends = entries.iter().skip(index + 1).take_while(|entry| entry.is_amend());

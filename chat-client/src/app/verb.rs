@@ -49,7 +49,7 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
             Ok(Vec::new())
         }
         Verb::Topic => ask(Ask::Topic(room(app)?, arguments.to_owned())),
-        Verb::Names => ask(Ask::Members(here)),
+        Verb::Names => Ok(update::list_members(app)),
         Verb::List => ask(Ask::Rooms(first.trim_start_matches('#').to_owned())),
         Verb::Invite => ask(Ask::Invite(room(app)?, name()?)),
         Verb::Kick => ask(Ask::Kick(room(app)?, name()?, rest.to_owned())),

@@ -10,7 +10,7 @@ use protocol::{
         room::{ConversationInfo, Kind, Standing},
         session::{MemberProgress, ProgressCount},
     },
-    time::Timestamp,
+    time::{Timestamp, WallTime},
 };
 
 use super::{command::CommandId, cursor::Intervals, fork::ForkSearch, journal::Filed};
@@ -25,6 +25,7 @@ pub struct Conversation {
     pub(super) intervals: Intervals,
     pub(super) read: Seq,
     pub(super) draft: String,
+    pub(super) active: WallTime,
     pub(super) progress: BTreeMap<AccountId, MemberProgress>,
     pub(super) progress_count: Option<ProgressCount>,
     pub(super) stream: Stream,
@@ -104,7 +105,8 @@ impl Conversation {
     pub(super) fn new(info: ConversationInfo) -> Self {
         let read = info.read;
         let draft = String::new();
-        Self::load(StoredConversation { info, intervals: Vec::new(), read, draft })
+        let active = WallTime::default();
+        Self::load(StoredConversation { info, intervals: Vec::new(), read, draft, active })
     }
 
     pub(super) fn load(stored: StoredConversation) -> Self {
@@ -114,6 +116,7 @@ impl Conversation {
             info: stored.info,
             intervals: Intervals::from_stored(stored.intervals),
             draft: stored.draft,
+            active: stored.active,
             progress: BTreeMap::new(),
             progress_count: None,
             stream: Stream::Idle,
@@ -143,6 +146,11 @@ impl Conversation {
     /// The stretches of it that are stored, or about to be; ascending, with gaps between.
     pub fn intervals(&self) -> &[Interval] {
         self.intervals.as_slice()
+    }
+
+    /// When the relay took the newest record that is durable here.
+    pub const fn active(&self) -> WallTime {
+        self.active
     }
 
     /// The newest record that is durable here; zero if none is.
@@ -268,7 +276,7 @@ mod tests {
             access: Access::ANYONE,
             standing: Standing::JOINED,
             role: Role::MEMBER,
-            muted_until: protocol::time::WallTime::default(),
+            muted_until: WallTime::default(),
             peer: None,
             first: Seq::FIRST,
             head: Seq(head),

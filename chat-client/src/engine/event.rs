@@ -1,5 +1,7 @@
 //! What the engine tells views, commands and bots.
 
+use std::time::Duration;
+
 use protocol::{
     ids::{AccountId, ConversationId, LogId, Seq},
     message::{
@@ -189,6 +191,8 @@ pub struct Status {
     pub account: Option<AccountInfo>,
     /// The relay's label for itself, once it said one.
     pub relay_name: Option<String>,
+    /// How long the relay took to answer, when it was last asked in this session.
+    pub round_trip: Option<Duration>,
     /// Why the local store takes no writes, if it does not.
     pub store: Option<StoreFailure>,
 }

@@ -13,7 +13,7 @@ use std::{
 use protocol::{
     ids::{ConversationId, Counter, DeviceId, Seq},
     message::record::ChainPrefix,
-    time::Timestamp,
+    time::{Timestamp, WallTime},
 };
 
 use super::{command::CommandId, event::Event};
@@ -59,6 +59,8 @@ pub(super) struct Filed {
     pub(super) to: Seq,
     /// The chain at `to`.
     pub(super) chain: ChainPrefix,
+    /// When the relay took the last of them.
+    pub(super) time: WallTime,
     /// Who made them.
     pub(super) devices: BTreeSet<DeviceId>,
 }

@@ -36,7 +36,10 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use protocol::{
     entropy::SimRng,
@@ -148,6 +151,8 @@ pub struct Engine {
     contacts: Contacts,
     conversations: BTreeMap<ConversationId, Conversation>,
     presence: BTreeMap<AccountId, Presence>,
+    /// How long the last question to the relay took, in this session.
+    round_trip: Option<Duration>,
     requests: BTreeMap<u32, Purpose>,
     last_request: u32,
     last_pull: u32,
@@ -187,6 +192,7 @@ impl Engine {
             contacts: Contacts::default(),
             conversations,
             presence: BTreeMap::new(),
+            round_trip: None,
             requests: BTreeMap::new(),
             last_request: 0,
             last_pull: 0,
@@ -239,7 +245,14 @@ impl Engine {
                 self.on_goodbye(now, goodbye.refusal);
                 return Ok(());
             }
-            RelayMessage::Pong(_) | RelayMessage::Unknown(_) => return Ok(()),
+            RelayMessage::Pong(pong) => {
+                // It is our own clock that comes back, if the relay is honest.
+                let sent = Timestamp::from_micros(pong.token);
+                self.round_trip = (sent <= now).then(|| now.since(sent));
+                self.events.push_back(Event::StatusChanged);
+                return Ok(());
+            }
+            RelayMessage::Unknown(_) => return Ok(()),
             _ if self.link.is_attaching() => return Err(ProtocolViolation::OutOfTurn),
             // What was under way when we hung up.
             _ if !self.link.is_live() => return Ok(()),
@@ -397,6 +410,7 @@ impl Engine {
             link: self.link.status(),
             account: self.account.clone(),
             relay_name: self.relay_name.clone(),
+            round_trip: self.round_trip.filter(|_| self.link.is_live()),
             store: self.journal.failing().cloned(),
         }
     }

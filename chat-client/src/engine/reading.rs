@@ -266,19 +266,21 @@ impl Engine {
         }
         let Some(conversation) = self.conversations.get(&id) else { return };
         let intervals = conversation.intervals.as_slice().to_vec();
+        let chain = chain_prefix(&new.chain);
+        let (from, to) = (new.low, new.high);
+        let time = walk.records.last().map(|record| record.time).unwrap_or_default();
         self.change(Change::Records(id, walk.records));
         self.change(Change::Intervals(id, intervals));
         for (target, message) in walk.erased {
             self.change(Change::Erase(id, target, message));
         }
-        let chain = chain_prefix(&new.chain);
-        let (from, to) = (new.low, new.high);
         self.journal.then(Then::Stored(Filed {
             conversation: id,
             arrival,
             from,
             to,
             chain,
+            time,
             devices,
         }));
         self.look_up(now);
@@ -320,6 +322,7 @@ impl Engine {
             self.to_mark.insert(id);
         }
         if stored {
+            conversation.active = conversation.active.max(filed.time);
             conversation.unannounced.push_back(filed);
         }
         self.announce(id);

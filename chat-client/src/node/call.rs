@@ -367,6 +367,9 @@ pub struct Status {
     pub relay_key: RelayKey,
     /// Where it is looked for.
     pub addresses: Vec<String>,
+    /// How long the relay took to answer when it was last asked, in microseconds.
+    #[serde(default)]
+    pub round_trip_us: Option<u64>,
     /// How the connection stands.
     pub link: Link,
 }
@@ -422,6 +425,9 @@ pub struct ConversationView {
     pub read: Seq,
     /// What they were writing; empty if nothing.
     pub draft: String,
+    /// When the relay took the newest record that is stored here; zero if there is none.
+    #[serde(default)]
+    pub active: WallTime,
 }
 
 impl ConversationView {

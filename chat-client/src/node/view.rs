@@ -8,7 +8,7 @@ use protocol::{
         refusal::{Refusal, RefusalCode},
         room::{AccountInfo, ConversationInfo},
     },
-    time::Timestamp,
+    time::{Timestamp, WallTime},
 };
 
 use super::call::{
@@ -29,6 +29,7 @@ pub(super) fn conversation(conversation: &Conversation) -> ConversationView {
         older: if conversation.is_complete() { End::Reached } else { End::More },
         read: conversation.read(),
         draft: conversation.draft().to_owned(),
+        active: conversation.active(),
     }
 }
 
@@ -42,6 +43,7 @@ pub(super) fn outside(info: ConversationInfo) -> ConversationView {
         older: End::More,
         read,
         draft: String::new(),
+        active: WallTime::default(),
     }
 }
 

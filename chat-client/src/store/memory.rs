@@ -11,6 +11,7 @@ use protocol::{
         record::{Content, chain_next, envelope_hash},
         room::{AccountInfo, DeviceInfo},
     },
+    time::WallTime,
 };
 
 use super::{
@@ -63,6 +64,12 @@ impl MemoryStore {
         self.records.range((conversation, from)..=(conversation, to)).map(|(_, record)| record)
     }
 
+    fn dated(&self, stored: &StoredConversation) -> StoredConversation {
+        let newest = self.range(stored.info.id, Seq::ZERO, Seq(u64::MAX)).next_back();
+        let active = newest.map(|record| record.time).unwrap_or_default();
+        StoredConversation { active, ..stored.clone() }
+    }
+
     fn change(&mut self, change: &Change) {
         match change {
             Change::Account(account) => self.loaded.account = Some(account.clone()),
@@ -76,7 +83,8 @@ impl MemoryStore {
                 } else {
                     let (info, read) = ((**info).clone(), info.read);
                     let (intervals, draft) = (Vec::new(), String::new());
-                    let stored = StoredConversation { info, intervals, read, draft };
+                    let active = WallTime::default();
+                    let stored = StoredConversation { info, intervals, read, draft, active };
                     self.conversations.insert(stored.info.id, stored);
                 }
             }
@@ -157,7 +165,7 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn load(&mut self) -> Result<Loaded, StoreFailure> {
         Ok(Loaded {
-            conversations: self.conversations.values().cloned().collect(),
+            conversations: self.conversations.values().map(|stored| self.dated(stored)).collect(),
             outbox: self.outbox.values().cloned().collect(),
             people: self.people.values().cloned().collect(),
             devices: self.devices.values().cloned().collect(),

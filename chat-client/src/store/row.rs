@@ -302,6 +302,8 @@ pub struct StoredConversation {
     pub read: Seq,
     /// What they were writing.
     pub draft: String,
+    /// When the relay took the newest record that is durable here.
+    pub active: WallTime,
 }
 
 /// A name and the account it stood for at first contact.

@@ -23,7 +23,7 @@ pub(super) fn draw(app: &App, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     // The last column divides.
     let cells = usize::from(area.width.saturating_sub(1));
     for (row, (index, conversation)) in area.rows().zip(listed.iter().enumerate().skip(first)) {
-        let mut line = line(index, conversation, theme, cells);
+        let mut line = line(app, index, conversation, theme, cells);
         if index == here && current.is_some() {
             line = line.style(theme.chosen);
         }
@@ -34,7 +34,13 @@ pub(super) fn draw(app: &App, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn line(index: usize, conversation: &Conversation, theme: &Theme, cells: usize) -> Line<'static> {
+fn line(
+    app: &App,
+    index: usize,
+    conversation: &Conversation,
+    theme: &Theme,
+    cells: usize,
+) -> Line<'static> {
     let summary = &conversation.summary;
     let place = if index < 9 { format!("{} ", index + 1) } else { "  ".to_owned() };
     let news = match (summary.standing, summary.unread) {
@@ -44,12 +50,15 @@ fn line(index: usize, conversation: &Conversation, theme: &Theme, cells: usize) 
         (Standing::Joined | Standing::Outside, 1..=999) => format!(" {}", summary.unread),
         (Standing::Joined | Standing::Outside, _) => " 999+".to_owned(),
     };
-    let room = cells.saturating_sub(place.len() + news.len());
+    let is_here = summary.peer.is_some_and(|peer| app.online.contains(&peer));
+    let presence = if is_here { "● " } else { "" };
+    let room = cells.saturating_sub(place.len() + text::width(presence) + news.len());
     let title = text::fit(&text::cell(&summary.title()), room);
     let filling = " ".repeat(room.saturating_sub(text::width(&title)));
     let style = if news.is_empty() { theme.text } else { theme.strong };
     Line::from(vec![
         Span::styled(place, theme.quiet),
+        Span::styled(presence, theme.good),
         Span::styled(title, style),
         Span::raw(filling),
         Span::styled(news, theme.fresh),

@@ -18,7 +18,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{status::seconds, text, theme::Theme};
+use super::{markup, status::seconds, text, theme::Theme};
 use crate::app::{
     App,
     conversation::{Conversation, Delivery, Pending, PendingState},
@@ -229,7 +229,9 @@ impl<'a> Painter<'a> {
             _ if amended.is_deleted => return self.words("(deleted)", theme.quiet),
             Said::Text(text, reply_to) => {
                 rows.extend(reply_to.map(|target| self.quote(target)));
-                rows.extend(self.words(amended.text.unwrap_or(text), theme.text));
+                // Who speaks of themselves is not called.
+                let me = if entry.sender.is_me() { "" } else { self.app.link.name.as_str() };
+                rows.extend(self.speech(amended.text.unwrap_or(text), me));
             }
             Said::Action(text) => {
                 let words = amended.text.unwrap_or(text);
@@ -268,7 +270,7 @@ impl<'a> Painter<'a> {
             Saying::Text(text, reply_to) => {
                 let mut rows: Vec<_> =
                     reply_to.map(|target| self.quote(target)).into_iter().collect();
-                rows.extend(self.words(text, theme.text));
+                rows.extend(self.speech(text, ""));
                 rows
             }
             Saying::Action(text) => {
@@ -316,6 +318,10 @@ impl<'a> Painter<'a> {
         );
         let words = text::fit(&format!("> {}", text::cell(&words)), self.cells());
         Line::styled(words, self.theme.quiet)
+    }
+
+    fn speech(&self, words: &str, me: &str) -> Vec<Line<'static>> {
+        markup::rows(words, self.cells(), me, self.theme)
     }
 
     fn words(&self, words: &str, style: Style) -> Vec<Line<'static>> {

@@ -20,6 +20,8 @@ mod header;
 mod help;
 mod hint;
 mod item;
+mod markup;
+mod members;
 mod picker;
 mod status;
 mod text;
@@ -43,16 +45,26 @@ const DIVIDER_ROWS_MIN: u16 = 8;
 /// Narrowest and widest list of conversations.
 const LIST_COLUMNS: (u16, u16) = (16, 30);
 
+/// Columns from which two conversations stand side by side, each; below that, one above the other.
+const SPLIT_COLUMNS_MIN: u16 = 48;
+/// Rows of each conversation, if one stands above the other.
+const SPLIT_ROWS_MIN: u16 = 9;
+/// Columns of a conversation from which its members have a pane beside it; below that, they lie over
+/// the timeline.
+const MEMBERS_PANE_COLUMNS_MIN: u16 = 76;
+/// Columns of that pane.
+const MEMBERS_COLUMNS: u16 = 22;
+
 /// Draws the whole screen.
-pub fn view(app: &App, frame: &mut Frame<'_>) -> Option<Drawn> {
+pub fn view(app: &App, frame: &mut Frame<'_>) -> Vec<Drawn> {
     let theme = Theme::of(app.colour);
     let area = frame.area();
     if area.width == 0 || area.height == 0 {
-        return None;
+        return Vec::new();
     }
     if let Some(first_run) = &app.first_run {
         first_run::draw(first_run, &theme, frame);
-        return None;
+        return Vec::new();
     }
     let [rest, status] =
         Layout::vertical([Constraint::Min(1), Constraint::Length(u16::from(area.height > 2))])
@@ -74,9 +86,39 @@ pub fn view(app: &App, frame: &mut Frame<'_>) -> Option<Drawn> {
                 help::draw(overlay, &theme, main, frame.buffer_mut());
             }
         }
-        return None;
+        return Vec::new();
     }
-    conversation(app, &theme, main, frame)
+    let (main, beside) = split(app, main);
+    let second = beside.and_then(|area| second(app, &theme, area, frame));
+    let first = conversation(app, &theme, main, frame);
+    first.into_iter().chain(second).collect()
+}
+
+/// The pane of the conversation, and of the one beside it if there is one and room for both.
+fn split(app: &App, area: Rect) -> (Rect, Option<Rect>) {
+    if app.beside().is_none() {
+        return (area, None);
+    }
+    if area.width >= 2 * SPLIT_COLUMNS_MIN {
+        let [left, _, right] =
+            Layout::horizontal([Constraint::Fill(1), Constraint::Length(1), Constraint::Fill(1)])
+                .areas(area);
+        return (left, Some(right));
+    }
+    if area.height >= 2 * SPLIT_ROWS_MIN {
+        let [above, below] =
+            Layout::vertical([Constraint::Fill(2), Constraint::Fill(3)]).areas(area);
+        return (below, Some(above));
+    }
+    (area, None)
+}
+
+/// The conversation beside the one that is written in.
+fn second(app: &App, theme: &Theme, area: Rect, frame: &mut Frame<'_>) -> Option<Drawn> {
+    let conversation = app.beside()?;
+    let [top, timeline] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
+    header::draw(app, conversation, theme, top, frame.buffer_mut());
+    Some(timeline::draw(app, conversation, theme, timeline, frame.buffer_mut()))
 }
 
 fn conversation(app: &App, theme: &Theme, area: Rect, frame: &mut Frame<'_>) -> Option<Drawn> {
@@ -93,12 +135,26 @@ fn conversation(app: &App, theme: &Theme, area: Rect, frame: &mut Frame<'_>) -> 
     header::draw_divider(app, theme, divider, frame.buffer_mut());
     let conversation = conversation?;
     header::draw(app, conversation, theme, top, frame.buffer_mut());
-    let drawn = timeline::draw(app, conversation, theme, timeline, frame.buffer_mut());
+    let drawn = if !app.lists_members {
+        Some(timeline::draw(app, conversation, theme, timeline, frame.buffer_mut()))
+    } else if area.width >= MEMBERS_PANE_COLUMNS_MIN {
+        let [timeline, _, members] = Layout::horizontal([
+            Constraint::Min(1),
+            Constraint::Length(1),
+            Constraint::Length(MEMBERS_COLUMNS),
+        ])
+        .areas(timeline);
+        members::draw(app, conversation, theme, members, frame.buffer_mut());
+        Some(timeline::draw(app, conversation, theme, timeline, frame.buffer_mut()))
+    } else {
+        members::draw(app, conversation, theme, timeline, frame.buffer_mut());
+        None
+    };
     if let Some(offered) = &app.completion {
         completion::draw(offered, theme, timeline, frame.buffer_mut());
     }
     composer::draw(conversation, theme, bottom, frame);
-    Some(drawn)
+    drawn
 }
 
 #[cfg(test)]

@@ -57,8 +57,16 @@ const SEPARATOR: &str = " | ";
 
 fn state(app: &App, theme: &Theme) -> (String, Style) {
     match &app.link.state {
-        LinkState::Live if app.link.transport.is_empty() => ("connected".to_owned(), theme.good),
-        LinkState::Live => (format!("connected ({})", app.link.transport), theme.good),
+        LinkState::Live => {
+            let transport = match app.link.transport.as_str() {
+                "" => String::new(),
+                transport => format!(" ({transport})"),
+            };
+            match app.silence() {
+                Some(_) => (format!("connected{transport}{}", heard(app)), theme.fresh),
+                None => (format!("connected{transport}{}", round_trip(app)), theme.good),
+            }
+        }
         LinkState::Connecting => (format!("connecting{}", heard(app)), theme.fresh),
         LinkState::Waiting { until, why } => {
             let why = match text::cell(why) {
@@ -71,6 +79,14 @@ fn state(app: &App, theme: &Theme) -> (String, Style) {
         LinkState::Stopped(why) => {
             (format!("stopped: {} (/reconnect)", text::cell(why)), theme.error)
         }
+    }
+}
+
+fn round_trip(app: &App) -> String {
+    match app.link.round_trip.map(|time| time.as_micros()) {
+        None => String::new(),
+        Some(micros @ 0..=9_999) => format!(" {}.{} ms", micros / 1_000, micros % 1_000 / 100),
+        Some(micros) => format!(" {} ms", micros / 1_000),
     }
 }
 

@@ -10,9 +10,9 @@ use ratatui::{Terminal, backend::TestBackend};
 use super::view;
 use crate::app::{
     App, Colour,
-    conversation::{Pending, PendingState, Reached, Standing, Summary},
+    conversation::{Member, Pending, PendingState, Rank, Reached, Standing, Summary},
     effect::Saying,
-    event::{Data, Event},
+    event::{Answer, Data, Event},
     first_run::{FoundRelay, Setup},
     fixture::{app, at, direct, entry, id, load, message, notice, press, room, target, text},
     link::{Link, LinkState},
@@ -27,9 +27,9 @@ const SIZES: [(u16, u16); 3] = [(40, 12), (80, 24), (200, 50)];
 pub(super) fn screen(app: &mut App, (width, height): (u16, u16)) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("infallible");
     for _ in 0..3 {
-        let mut drawn = None;
+        let mut drawn = Vec::new();
         terminal.draw(|frame| drawn = view(app, frame)).expect("infallible");
-        if let Some(drawn) = drawn {
+        for drawn in drawn {
             update(app, Event::Drawn(drawn));
         }
     }
@@ -166,6 +166,49 @@ fn hostile_text_stays_in_its_place() {
             ],
         );
         data(&mut app, Data::Told(evil.into()));
+        app
+    });
+}
+
+fn member(name: &str, rank: Rank, standing: Standing) -> Member {
+    let account = AccountId([name.bytes().next().unwrap_or(0); 16]);
+    Member { account, name: name.into(), rank, standing }
+}
+
+#[test]
+fn members_beside_the_conversation() {
+    snapshots("members", || {
+        let mut app = busy();
+        press(&mut app, "<f3>");
+        let people = vec![
+            member("zoe", Rank::Plain, Standing::Joined),
+            member("ada", Rank::Owner, Standing::Joined),
+            member("bea\u{202e}", Rank::Moderator, Standing::Joined),
+            member("日本", Rank::Plain, Standing::Requested),
+        ];
+        data(&mut app, Data::Answered(Ok(Answer::Members(id(1), people))));
+        let here = ["ada", "bea"].map(|name| (AccountId([name.as_bytes()[0]; 16]), true));
+        data(&mut app, Data::Presence(here.into()));
+        app
+    });
+}
+
+#[test]
+fn two_conversations_at_once() {
+    snapshots("split", || {
+        let mut app = busy();
+        load(&mut app, id(2), vec![text(29, "dora", "deploying now"), text(30, "carl", "ok")]);
+        press(&mut app, "<M-2><M-1><f4>and here I write");
+        app
+    });
+}
+
+#[test]
+fn words_with_markup() {
+    snapshots("markup", || {
+        let mut app = app(vec![room(1, "lobby")]);
+        let code = "look, *ada*:\n```rust\nfn main() {\n    println!(\"日本\");\n}\n```\n`cargo run` is **enough**, ~~not more~~ @ada, see [docs](https://docs.example/a_b_c)";
+        load(&mut app, id(1), vec![text(1, "bea", code), text(2, "ada", "I am ada")]);
         app
     });
 }

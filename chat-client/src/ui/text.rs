@@ -3,6 +3,8 @@
 //! Everything that somebody else wrote goes through [`cell`] or [`wrap`]; nothing else in the view
 //! may put such a text into a span.
 
+use std::ops::Range;
+
 use ratatui::buffer::CellWidth;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -51,43 +53,59 @@ pub(super) fn fit_right(text: &str, cells: usize) -> String {
 /// Foreign text as rows of at most `cells`: its own lines are kept, long ones break between words,
 /// between wide characters, and within a word only if it has no row of its own to fit on.
 pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
-    let cells = cells.max(2);
     let mut rows = Vec::new();
-    for line in text.split('\n') {
-        let line = line.strip_suffix('\r').unwrap_or(line).replace('\t', "    ");
-        wrap_line(&cell(&line), cells, &mut rows);
+    for line in lines(text) {
+        rows.extend(breaks(&line, cells).into_iter().map(|row| line[row].to_owned()));
     }
     rows
 }
 
-fn wrap_line(line: &str, cells: usize, rows: &mut Vec<String>) {
-    let mut row = String::new();
-    let mut used = 0;
+/// The lines of a foreign text, each harmless.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = String> {
+    text.split('\n').map(|line| {
+        let line = line.strip_suffix('\r').unwrap_or(line).replace('\t', "    ");
+        cell(&line)
+    })
+}
+
+/// Where a harmless line breaks into rows of at most `cells`, at least one; the spaces at a break
+/// belong to no row.
+pub(super) fn breaks(line: &str, cells: usize) -> Vec<Range<usize>> {
+    let cells = cells.max(2);
+    let mut rows = Vec::new();
+    let (mut row, mut used) = (0..0, 0);
     for piece in pieces(line) {
         let piece_width = width(piece);
         if used + width(piece.trim_end()) <= cells {
-            row.push_str(piece);
+            row.end += piece.len();
             used += piece_width;
             continue;
         }
         if !row.is_empty() {
-            rows.push(finished(&mut row));
+            finish(line, &mut row, &mut rows);
             used = 0;
         }
         for grapheme in piece.graphemes(true).flat_map(|grapheme| parts(grapheme, cells)) {
             let grapheme_width = grapheme_width(grapheme);
             if used + grapheme_width > cells {
                 if grapheme == " " {
+                    row.end += 1;
                     continue;
                 }
-                rows.push(finished(&mut row));
+                finish(line, &mut row, &mut rows);
                 used = 0;
             }
-            row.push_str(grapheme);
+            row.end += grapheme.len();
             used += grapheme_width;
         }
     }
-    rows.push(finished(&mut row));
+    finish(line, &mut row, &mut rows);
+    rows
+}
+
+fn finish(line: &str, row: &mut Range<usize>, rows: &mut Vec<Range<usize>>) {
+    rows.push(row.start..row.start + line[row.clone()].trim_end().len());
+    row.start = row.end;
 }
 
 /// A grapheme as it is, or its characters if it is wider than a row: stacked marks of several
@@ -100,12 +118,6 @@ fn parts(grapheme: &str, cells: usize) -> impl Iterator<Item = &str> {
         Some((&rest[..end], at + end))
     };
     std::iter::successors(step(&0), move |(_, at)| step(at)).map(|(part, _)| part)
-}
-
-fn finished(row: &mut String) -> String {
-    let mut done = std::mem::take(row);
-    done.truncate(done.trim_end().len());
-    done
 }
 
 /// Where a line may break: after spaces, and around wide characters, which need none.

@@ -26,6 +26,10 @@ pub(super) struct Theme {
     pub(super) good: Style,
     /// Lines that divide.
     pub(super) line: Style,
+    /// Code among words.
+    pub(super) code: Style,
+    /// The own name in what others say; added to the look of the words around it.
+    pub(super) mention: Style,
     /// Names of others, one of these each.
     people: [Style; 6],
 }
@@ -53,6 +57,8 @@ impl Theme {
             error: bold,
             good: text,
             line: dim,
+            code: dim,
+            mention: bold.add_modifier(Modifier::REVERSED),
             people: [bold; 6],
         }
     }
@@ -69,6 +75,8 @@ impl Theme {
             error: bold.fg(Color::Red),
             good: plain.text.fg(Color::Green),
             line: plain.text.fg(Color::DarkGray),
+            code: plain.text.fg(Color::Cyan),
+            mention: bold.add_modifier(Modifier::REVERSED).fg(Color::Yellow),
             people: [
                 bold.fg(Color::Green),
                 bold.fg(Color::Magenta),

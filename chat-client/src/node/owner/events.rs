@@ -26,8 +26,12 @@ impl Owner {
             EngineEvent::ConversationGone { conversation, refusal } => {
                 self.subscribers.tell(&Event::Gone { conversation, refusal });
             }
-            EngineEvent::Appended { conversation, from, to }
-            | EngineEvent::Backfilled { conversation, from, to } => {
+            EngineEvent::Appended { conversation, from, to } => {
+                // What is unread there, and since when it is quiet.
+                self.tell_conversation(conversation);
+                self.subscribers.tell(&Event::Appended { conversation, from, to });
+            }
+            EngineEvent::Backfilled { conversation, from, to } => {
                 self.subscribers.tell(&Event::Appended { conversation, from, to });
             }
             EngineEvent::Outbox { local, state } => self.on_outbox(local, state),

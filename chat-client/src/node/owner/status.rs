@@ -22,6 +22,9 @@ impl Owner {
             relay_name: status.relay_name.unwrap_or_default(),
             relay_key: self.relay.key(),
             addresses: self.relay.addresses().iter().map(ToString::to_string).collect(),
+            round_trip_us: status
+                .round_trip
+                .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
             link: self.link_view(),
         }
     }

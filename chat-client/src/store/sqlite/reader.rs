@@ -3,6 +3,7 @@
 use protocol::{
     ids::{AccountId, ConversationId, Counter, DeviceId, Digest, Seq},
     message::record::{chain_next, envelope_hash},
+    time::WallTime,
 };
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 
@@ -41,12 +42,24 @@ fn conversations(db: &Connection) -> Result<Vec<StoredConversation>, Error> {
         all(db, "SELECT local, info, read, draft FROM conversation ORDER BY id", |row| {
             let (intervals, draft) = (Vec::new(), row.get(3)?);
             let (info, read) = (value(row, 1)?, Seq(unsigned(row, 2)?));
-            Ok((row.get(0)?, StoredConversation { info, intervals, read, draft }))
+            let active = WallTime::default();
+            Ok((row.get(0)?, StoredConversation { info, intervals, read, draft, active }))
         })?;
     for (local, conversation) in &mut conversations {
         conversation.intervals = intervals(db, *local)?;
+        conversation.active = active(db, *local)?;
     }
     Ok(conversations.into_iter().map(|(_, conversation)| conversation).collect())
+}
+
+fn active(db: &Connection, local: i64) -> Result<WallTime, Error> {
+    let time = db
+        .prepare_cached(
+            "SELECT time FROM record WHERE conversation = ?1 ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row([local], |row| unsigned(row, 0))
+        .optional()?;
+    Ok(time.map(WallTime::from_millis).unwrap_or_default())
 }
 
 fn intervals(db: &Connection, local: i64) -> Result<Vec<Interval>, Error> {

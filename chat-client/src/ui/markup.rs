@@ -1,0 +1,307 @@
+//! The little markup that people write in messages: `*emphasis*`, `**strong**`, `~~struck~~`,
+//! `` `code` `` and fenced blocks. Everything else stands as it was written.
+//!
+//! Nothing is rearranged: the parser only tells which bytes of the text have which look and which
+//! ones, the marks around them, need not be seen. Links keep their marks, so that the target shows.
+
+use std::ops::Range;
+
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+use ratatui::{
+    style::{Modifier, Style},
+    text::{Line, Span},
+};
+
+use super::{text, theme::Theme};
+use crate::app::mention::mentions;
+
+/// Longest text that is searched for markup; a longer one is shown as it is.
+const MARKUP_BYTES_MAX: usize = 16 * 1024;
+/// What stands before every row of a fenced block.
+const CODE_BAR: &str = "▏";
+
+/// A foreign text as rows of at most `cells`, in which `me` is emphasised.
+pub(super) fn rows(foreign: &str, cells: usize, me: &str, theme: &Theme) -> Vec<Line<'static>> {
+    let lines: Vec<String> = text::lines(foreign).collect();
+    let whole = lines.join("\n");
+    let look = Look::of(&whole, me, theme);
+    let mut rows = Vec::new();
+    let mut at = 0;
+    for line in &lines {
+        let range = at..at + line.len();
+        at = range.end + 1;
+        match look.part(&range) {
+            Part::Fence => {}
+            Part::Code => {
+                let cells = cells.saturating_sub(text::width(CODE_BAR)).max(2);
+                rows.extend(text::breaks(line, cells).into_iter().map(|row| {
+                    let code = Span::styled(line[row].to_owned(), theme.code);
+                    Line::from(vec![Span::styled(CODE_BAR, theme.line), code])
+                }));
+            }
+            Part::Words => rows.extend(look.line(&whole, range, cells)),
+        }
+    }
+    if rows.is_empty() {
+        // Nothing but the marks of an empty block.
+        rows.extend(lines.into_iter().map(|line| Line::styled(line, theme.text)));
+    }
+    rows
+}
+
+/// How the bytes of a text look.
+struct Look {
+    /// From each place on, until the next one; `None` is not shown.
+    runs: Vec<(usize, Option<Style>)>,
+    fences: Vec<Fence>,
+}
+
+/// A fenced block.
+struct Fence {
+    /// All of it.
+    whole: Range<usize>,
+    /// What is between the fences.
+    code: Range<usize>,
+}
+
+/// What a line belongs to.
+enum Part {
+    Words,
+    Code,
+    /// The line that opens or closes a block.
+    Fence,
+}
+
+impl Look {
+    fn of(whole: &str, me: &str, theme: &Theme) -> Self {
+        let mut looks: Vec<Option<Style>> = vec![Some(theme.text); whole.len()];
+        let mut fences = Vec::new();
+        if whole.len() <= MARKUP_BYTES_MAX {
+            paint(whole, theme, &mut looks, &mut fences);
+        }
+        for range in mentions(whole, me) {
+            for style in looks[range].iter_mut().flatten() {
+                *style = style.patch(theme.mention);
+            }
+        }
+        let mut runs: Vec<(usize, Option<Style>)> = Vec::new();
+        for (at, look) in looks.into_iter().enumerate() {
+            if runs.last().is_none_or(|(_, last)| *last != look) {
+                runs.push((at, look));
+            }
+        }
+        Self { runs, fences }
+    }
+
+    fn part(&self, line: &Range<usize>) -> Part {
+        let fence = self.fences.iter().find(|f| f.whole.contains(&line.start));
+        match fence {
+            None => Part::Words,
+            Some(fence) if line.start >= fence.code.start && line.start < fence.code.end => {
+                Part::Code
+            }
+            Some(_) => Part::Fence,
+        }
+    }
+
+    /// The rows of one line of words.
+    fn line(&self, whole: &str, line: Range<usize>, cells: usize) -> Vec<Line<'static>> {
+        let mut shown = String::new();
+        let mut styles: Vec<(Range<usize>, Style)> = Vec::new();
+        for (range, style) in self.runs_in(&line) {
+            let Some(style) = style else { continue };
+            let start = shown.len();
+            shown.push_str(&whole[range]);
+            styles.push((start..shown.len(), style));
+        }
+        let rows = text::breaks(&shown, cells).into_iter();
+        rows.map(|row| {
+            let spans = styles.iter().filter_map(|(range, style)| {
+                let cut = range.start.max(row.start)..range.end.min(row.end);
+                (cut.start < cut.end).then(|| Span::styled(shown[cut].to_owned(), *style))
+            });
+            spans.collect::<Line<'static>>()
+        })
+        .collect()
+    }
+
+    fn runs_in(&self, line: &Range<usize>) -> impl Iterator<Item = (Range<usize>, Option<Style>)> {
+        let first = self.runs.partition_point(|(at, _)| *at <= line.start).saturating_sub(1);
+        let ends = self.runs[first..].iter().skip(1).map(|(at, _)| *at).chain([usize::MAX]);
+        let (start, end) = (line.start, line.end);
+        let runs = self.runs[first..].iter().zip(ends);
+        let runs = runs.take_while(move |((at, _), _)| *at < end);
+        runs.map(move |((at, look), next)| ((*at).max(start)..next.min(end), *look))
+    }
+}
+
+/// Gives every byte of the text its look.
+fn paint(whole: &str, theme: &Theme, looks: &mut [Option<Style>], fences: &mut Vec<Fence>) {
+    let mut open: Vec<Style> = Vec::new();
+    let mut code: Option<Fence> = None;
+    for (event, range) in Parser::new_ext(whole, Options::ENABLE_STRIKETHROUGH).into_offset_iter() {
+        match event {
+            Event::Start(tag) => {
+                if let Tag::CodeBlock(CodeBlockKind::Fenced(_)) = tag {
+                    code = Some(Fence { whole: range.clone(), code: range.end..range.end });
+                }
+                let outer = open.last().copied().unwrap_or(theme.text);
+                match modifier(&tag) {
+                    Some(modifier) => {
+                        open.push(outer.add_modifier(modifier));
+                        // The marks; the words between them are shown when they come.
+                        looks[range].fill(None);
+                    }
+                    // Stands as it was written, as far as nothing in it says otherwise.
+                    None if !open.is_empty() => looks[range].fill(Some(outer)),
+                    None => {}
+                }
+            }
+            Event::End(TagEnd::CodeBlock) => fences.extend(code.take()),
+            Event::End(TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough) => {
+                open.pop();
+            }
+            Event::Text(_) => {
+                if let Some(fence) = &mut code {
+                    fence.code = fence.code.start.min(range.start)..range.end;
+                } else {
+                    let style = open.last().copied().unwrap_or(theme.text);
+                    looks[range].fill(Some(style));
+                }
+            }
+            Event::Code(_) => {
+                looks[range.clone()].fill(None);
+                let inner = inside_ticks(&whole[range.clone()]);
+                looks[range.start + inner.start..range.start + inner.end].fill(Some(theme.code));
+            }
+            Event::End(_) => {}
+            _ => {
+                if let Some(style) = open.last() {
+                    looks[range].fill(Some(*style));
+                }
+            }
+        }
+    }
+}
+
+const fn modifier(tag: &Tag<'_>) -> Option<Modifier> {
+    match tag {
+        Tag::Emphasis => Some(Modifier::ITALIC),
+        Tag::Strong => Some(Modifier::BOLD),
+        Tag::Strikethrough => Some(Modifier::CROSSED_OUT),
+        _ => None,
+    }
+}
+
+/// What is between the ticks of a piece of code.
+fn inside_ticks(code: &str) -> Range<usize> {
+    let ticks = code.len() - code.trim_start_matches('`').len();
+    ticks.min(code.len())..code.len().saturating_sub(ticks).max(ticks.min(code.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::app::Colour;
+
+    fn shown(text: &str) -> Vec<String> {
+        let theme = Theme::of(Colour::None);
+        rows(text, 40, "ada", &theme).iter().map(ToString::to_string).collect()
+    }
+
+    /// The words that have this modifier.
+    fn with(text: &str, modifier: Modifier) -> Vec<String> {
+        let theme = Theme::of(Colour::None);
+        let rows = rows(text, 40, "ada", &theme);
+        let spans = rows.iter().flat_map(|row| &row.spans);
+        let marked = spans.filter(|span| span.style.add_modifier.contains(modifier));
+        marked.map(|span| span.content.to_string()).collect()
+    }
+
+    #[test]
+    fn marks_become_looks() {
+        let text = "*soft* **loud `code`** ~~gone~~ plain";
+        assert_eq!(shown(text), ["soft loud code gone plain"]);
+        assert_eq!(with(text, Modifier::BOLD), ["loud "]);
+        assert_eq!(with(text, Modifier::ITALIC), ["soft"]);
+        assert_eq!(with(text, Modifier::CROSSED_OUT), ["gone"]);
+    }
+
+    #[test]
+    fn what_is_no_markup_stands_as_it_was_written() {
+        for text in [
+            "2 * 3 * 4 and snake_case_name",
+            "# not a heading",
+            "- a list",
+            "1. first",
+            "> quoted",
+            "[a bank](https://elsewhere.example)",
+            "<b>html</b> &amp; co",
+            "    indented",
+            "---",
+            "a\\*b",
+            "**open",
+        ] {
+            assert_eq!(shown(text), [text]);
+        }
+        assert_eq!(shown("one\ntwo\n\nthree"), ["one", "two", "", "three"]);
+    }
+
+    #[test]
+    fn the_target_of_a_link_is_always_seen() {
+        let text = "**see [the bank](https://elsewhere.example)** [*x*](y)";
+        assert_eq!(shown(text).join(" "), "see [the bank](https://elsewhere.example) [x](y)");
+    }
+
+    #[test]
+    fn a_fenced_block_is_kept_line_by_line() {
+        let text = "see:\n```rust\nfn main() {\n    *x* = 1;\n}\n```\nok?";
+        let bar = |line: &str| format!("{CODE_BAR}{line}");
+        let expected = [
+            "see:".to_owned(),
+            bar("fn main() {"),
+            bar("    *x* = 1;"),
+            bar("}"),
+            "ok?".to_owned(),
+        ];
+        assert_eq!(shown(text), expected);
+        assert_eq!(shown("```\nopen"), [bar("open")], "the end may be missing");
+        assert_eq!(shown("```\n```"), ["```", "```"]);
+    }
+
+    #[test]
+    fn the_own_name_stands_out_inside_markup_too() {
+        let theme = Theme::of(Colour::None);
+        let rows = rows("hey @ada and **Ada**", 40, "ada", &theme);
+        let modifier = theme.mention.add_modifier;
+        let marked: Vec<_> = rows[0]
+            .spans
+            .iter()
+            .filter(|span| span.style.add_modifier.contains(modifier))
+            .map(|span| span.content.as_ref())
+            .collect();
+        assert_eq!(marked, ["@ada", "Ada"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_markup_makes_a_row_too_wide_or_a_character_appear(
+            text in "[a *_`~#>\\[\\]()!<&\\n日\u{301}-]{0,80}",
+            cells in 3usize..40,
+        ) {
+            let theme = Theme::of(Colour::None);
+            let mut left: Vec<char> = text.chars().collect();
+            for row in rows(&text, cells, "ada", &theme) {
+                let row = row.to_string();
+                prop_assert!(text::width(&row) <= cells, "{row:?}");
+                for character in row.trim_start_matches(CODE_BAR).chars().filter(|c| *c != ' ') {
+                    let at = left.iter().position(|known| *known == character);
+                    prop_assert!(at.is_some(), "{character:?} of {row:?} was not written");
+                    left.remove(at.unwrap_or_default());
+                }
+            }
+        }
+    }
+}
