@@ -1,5 +1,6 @@
-//! Programs that the client starts for the person: what opens links. Each gets its arguments one by
-//! one; there is no shell that could read a foreign text as a command.
+//! Programs that the client starts for the person: what opens links, and their
+//! [editor](crate::editor). Each gets its arguments one by one; there is no shell that could read a
+//! foreign text as a command.
 
 use std::{
     io,
@@ -33,7 +34,7 @@ pub async fn open_link(link: String) -> Result<(), String> {
 }
 
 /// Runs a program to its end. A thread of its own waits for it: leaving the client does not.
-async fn finished(mut command: Command) -> io::Result<ExitStatus> {
+pub(crate) async fn finished(mut command: Command) -> io::Result<ExitStatus> {
     let (tell, told) = oneshot::channel();
     thread::Builder::new().name("external".to_owned()).spawn(move || {
         // Nobody listens any more: the client has ended.

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clipboard;
 pub mod commands;
 pub mod config;
+pub mod editor;
 pub mod engine;
 pub mod exit;
 pub mod external;

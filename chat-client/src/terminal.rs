@@ -108,8 +108,26 @@ impl Screen {
     ///
     /// If the terminal cannot be taken again.
     pub fn suspend(&mut self) -> io::Result<()> {
-        leave()?;
+        self.lend()?;
         kill_process(getpid(), Signal::TSTP)?;
+        self.take_back()
+    }
+
+    /// Gives the terminal to another program. Nothing may be drawn until [`Self::take_back`].
+    ///
+    /// # Errors
+    ///
+    /// If the terminal has gone.
+    pub fn lend(&mut self) -> io::Result<()> {
+        leave()
+    }
+
+    /// Has the terminal again.
+    ///
+    /// # Errors
+    ///
+    /// If the terminal has gone.
+    pub fn take_back(&mut self) -> io::Result<()> {
         enter()?;
         self.set_wheel(self.wheel)?;
         self.terminal.clear()

@@ -311,3 +311,32 @@ fn time_moves_on_only_once() {
     assert_eq!(said(&update(&mut app, Event::Clock(at(0)))), [], "the clock went back");
     assert!(app.deletion.is_some());
 }
+
+#[test]
+fn a_pasted_command_is_not_done_before_it_is_meant() {
+    for pasted in ["/quit", "/part\nand more", "/delete\r\n"] {
+        let mut app = lobby();
+        update(&mut app, Event::Paste(pasted.into()));
+        assert_eq!(press(&mut app, "<enter>"), [], "{pasted}");
+        assert!(toast(&app).starts_with("pasted: Enter again does /"), "{}", toast(&app));
+        assert_ne!(press(&mut app, "<enter>"), [], "{pasted}: asked once");
+    }
+    let mut app = lobby();
+    press(&mut app, "/msg bea ");
+    update(&mut app, Event::Paste("/quit".into()));
+    assert_ne!(press(&mut app, "<enter>"), [], "the command was written by hand");
+    update(&mut app, Event::Paste("/quit".into()));
+    press(&mut app, "<C-c>/quit");
+    assert!(press(&mut app, "<enter>").contains(&Effect::Quit), "nothing is left of the paste");
+}
+
+#[test]
+fn the_editor_gets_what_is_written_and_gives_it_back_unsent() {
+    let mut app = lobby();
+    let effects = press(&mut app, "dra<M-e>");
+    assert!(effects.contains(&Effect::OpenEditor(id(1), "dra".into())));
+    let effects = update(&mut app, Event::Edited(id(1), Ok("draft\nof two lines".into())));
+    assert_eq!((said(&effects), written(&app).as_str()), (vec![], "draft\nof two lines"));
+    update(&mut app, Event::Edited(id(1), Err("vi ended with 1".into())));
+    assert_eq!((toast(&app), written(&app).as_str()), ("vi ended with 1", "draft\nof two lines"));
+}

@@ -25,6 +25,8 @@ pub enum Action {
     Split,
     /// Write in the conversation beside this one.
     Swap,
+    /// Go on writing in the person's own editor.
+    Editor,
     /// Show the keys and commands.
     Help,
     /// Clear the line; with nothing to clear, ask to leave; asked, leave.
@@ -76,6 +78,8 @@ pub enum Edit {
     WordRight,
     /// One line up; from the first line, to what was sent before.
     Up,
+    /// What was sent before and contains what is written; again, what was sent before that.
+    Recall,
     /// One line down; from the last line, to what was sent after.
     Down,
 }

@@ -24,11 +24,13 @@ pub struct Composer {
     sent: Vec<String>,
     /// Which of `sent` is in the box, and what was there before it.
     recalled: Option<(usize, String)>,
+    /// A paste has made a command of it, which nobody may have meant.
+    is_doubtful: bool,
 }
 
 impl Default for Composer {
     fn default() -> Self {
-        Self { area: area(""), sent: Vec::new(), recalled: None }
+        Self { area: area(""), sent: Vec::new(), recalled: None, is_doubtful: false }
     }
 }
 
@@ -92,8 +94,16 @@ impl Composer {
         if bytes > COMPOSER_BYTES_MAX {
             return Err(ComposeError::TooLarge(bytes));
         }
+        let was_command = self.text().starts_with('/');
         self.area.insert_str(without_controls(pasted));
+        self.is_doubtful |= !was_command && self.text().starts_with('/');
         Ok(())
+    }
+
+    /// True once after a paste that begins with a slash: whoever pastes a text may not know that it
+    /// is a command.
+    pub const fn take_doubt(&mut self) -> bool {
+        std::mem::replace(&mut self.is_doubtful, false)
     }
 
     /// Replaces what is written.
@@ -102,6 +112,7 @@ impl Composer {
         self.area.move_cursor(CursorMove::Bottom);
         self.area.move_cursor(CursorMove::End);
         self.recalled = None;
+        self.is_doubtful = false;
     }
 
     /// Empties the box and remembers its text, as it is sent.
@@ -115,6 +126,7 @@ impl Composer {
         }
         self.area = area("");
         self.recalled = None;
+        self.is_doubtful = false;
         text
     }
 
@@ -152,6 +164,7 @@ impl Composer {
             Edit::WordRight => area.move_cursor(CursorMove::WordForward),
             Edit::Up => self.up(),
             Edit::Down => self.down(),
+            Edit::Recall => self.recall(),
         }
     }
 
@@ -170,6 +183,22 @@ impl Composer {
             let text = self.sent[index].clone();
             self.replace(&text);
             self.recalled = Some((index, written));
+        }
+    }
+
+    fn recall(&mut self) {
+        let text = self.text();
+        // Once changed, what was recalled is something else to look for.
+        let known = self.recalled.take().filter(|(index, _)| self.sent.get(*index) == Some(&text));
+        let (before, written) = known.clone().unwrap_or((self.sent.len(), text));
+        let wanted = written.to_lowercase();
+        match self.sent[..before].iter().rposition(|sent| sent.to_lowercase().contains(&wanted)) {
+            Some(index) => {
+                let text = self.sent[index].clone();
+                self.replace(&text);
+                self.recalled = Some((index, written));
+            }
+            None => self.recalled = known,
         }
     }
 
@@ -228,6 +257,25 @@ mod tests {
             seen.push(composer.text());
         }
         assert_eq!(seen, ["two", "one", "one", "two", "draft"]);
+    }
+
+    #[test]
+    fn what_was_sent_is_found_by_a_part_of_it() {
+        let mut composer = Composer::default();
+        for sent in ["Tea at four", "no", "tea at five"] {
+            composer.replace(sent);
+            composer.take();
+        }
+        composer.replace("tea");
+        let mut seen = Vec::new();
+        for edit in [Edit::Recall, Edit::Recall, Edit::Recall, Edit::Down, Edit::Down, Edit::Down] {
+            composer.edit(edit);
+            seen.push(composer.text());
+        }
+        assert_eq!(seen, ["tea at five", "Tea at four", "Tea at four", "no", "tea at five", "tea"]);
+        composer.replace("coffee");
+        composer.edit(Edit::Recall);
+        assert_eq!(composer.text(), "coffee");
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub enum Effect {
     Setup(SetupStep),
     /// Give a text to the terminal's clipboard.
     Copy(String),
+    /// Let the person's editor change what is being written; answered by
+    /// [`Event::Edited`](super::event::Event::Edited).
+    OpenEditor(ConversationId, String),
     /// Open a link with the person's browser.
     OpenLink(String),
     /// Ring the bell: somebody wants attention and the window is not in front.

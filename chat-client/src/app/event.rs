@@ -21,6 +21,8 @@ pub enum Event {
     Key(KeyEvent),
     /// A mouse button or the wheel.
     Mouse(MouseEvent),
+    /// What was being written comes back from the editor, or why not.
+    Edited(ConversationId, Result<String, String>),
     /// A bracketed paste: text that nobody typed.
     Paste(String),
     /// The terminal window has another size; the next draw finds it by itself.

@@ -49,6 +49,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(&["C-l"], Action::Redraw, "paint anew"),
     bind(&["Up"], Action::Edit(Edit::Up), "line up, or what was sent before"),
     bind(&["Down"], Action::Edit(Edit::Down), "line down, or what was sent after"),
+    bind(&["C-r"], Action::Edit(Edit::Recall), "what was sent before and contains this"),
+    bind(&["M-e"], Action::Editor, "go on writing in $VISUAL or $EDITOR"),
     bind(&["Left", "C-b"], Action::Edit(Edit::Left), "character back"),
     bind(&["Right", "C-f"], Action::Edit(Edit::Right), "character forward"),
     bind(&["M-b", "C-Left", "M-Left"], Action::Edit(Edit::WordLeft), "word back"),

@@ -14,10 +14,12 @@ use std::{
 use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
 use futures_util::StreamExt as _;
 use jiff::tz::TimeZone;
+use protocol::ids::ConversationId;
 use tokio::time::sleep;
 
 use super::{
     App, Colour,
+    composer::COMPOSER_BYTES_MAX,
     effect::{Effect, SetupStep},
     event::{Event, Focus},
     first_run::Setup,
@@ -27,6 +29,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    editor::Editor,
     external,
     host::Hosted,
     report::Failure,
@@ -41,6 +44,8 @@ const BURST_MAX: usize = 256;
 const UNPERFORMED_MAX: usize = 1_000;
 
 type Step = Pin<Box<dyn Future<Output = Outcome>>>;
+/// An editor at work.
+type Editing = Pin<Box<dyn Future<Output = Event>>>;
 
 /// Runs the full-screen client until the person leaves.
 ///
@@ -56,7 +61,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         step: Some(Box::pin(setup::begin(config.clone()))),
         config,
         screen,
-        terminal: terminal::events(),
+        terminal: Some(terminal::events()),
+        editing: None,
         signals,
         session: None,
         hosted: None,
@@ -84,7 +90,10 @@ struct Client {
     app: App,
     config: Config,
     screen: Screen,
-    terminal: EventStream,
+    /// Keys; `None` while another program has the terminal.
+    terminal: Option<EventStream>,
+    /// That other program.
+    editing: Option<Editing>,
     signals: EndSignals,
     step: Option<Step>,
     session: Option<Session>,
@@ -107,6 +116,7 @@ enum Happening {
     Event(Event),
     Signal(Failure),
     Step(Outcome),
+    Edited(Event),
     NodeEnded,
     TerminalGone(Option<io::Error>),
 }
@@ -154,7 +164,7 @@ impl Client {
             tokio::select! {
                 biased;
                 signal = self.signals.next() => return Happening::Signal(signal),
-                event = self.terminal.next() => match event {
+                event = typed(&mut self.terminal) => match event {
                     Some(Ok(event)) => {
                         if let Some(event) = translate(event) {
                             return Happening::Event(event);
@@ -163,7 +173,8 @@ impl Client {
                     Some(Err(error)) => return Happening::TerminalGone(Some(error)),
                     None => return Happening::TerminalGone(None),
                 },
-                outcome = stepped(&mut self.step) => return Happening::Step(outcome),
+                outcome = done(&mut self.step) => return Happening::Step(outcome),
+                event = done(&mut self.editing) => return Happening::Edited(event),
                 event = heard(&mut self.session, &self.app) => {
                     return event.map_or(Happening::NodeEnded, Happening::Event);
                 }
@@ -177,6 +188,13 @@ impl Client {
     async fn take(&mut self, happening: Happening) -> io::Result<()> {
         match happening {
             Happening::Event(event) => self.update(event)?,
+            Happening::Edited(event) => {
+                self.screen.take_back()?;
+                self.terminal = Some(terminal::events());
+                self.update(event)?;
+            }
+            // Meant for the program that has the terminal, and sent to all who share it.
+            Happening::Signal(Failure::Interrupted) if self.editing.is_some() => {}
             Happening::Signal(signal) => {
                 self.ended_by = Some(signal);
                 self.update(Event::End)?;
@@ -233,6 +251,7 @@ impl Client {
             match effect {
                 Effect::Quit => self.flow = Flow::Leave,
                 Effect::Suspend => self.screen.suspend()?,
+                Effect::OpenEditor(id, text) => self.open_editor(id, text)?,
                 Effect::Wheel(wheel) => self.screen.set_wheel(wheel)?,
                 Effect::Redraw => self.screen.clear()?,
                 Effect::Bell => self.screen.ring()?,
@@ -255,6 +274,22 @@ impl Client {
         Ok(())
     }
 
+    /// Lends the terminal to the person's editor. Everything but keys and drawing goes on.
+    fn open_editor(&mut self, id: ConversationId, text: String) -> io::Result<()> {
+        let editor = match Editor::of_environment() {
+            Ok(editor) => editor,
+            Err(error) => return self.update(Event::Edited(id, Err(error.to_string()))),
+        };
+        self.terminal = None;
+        self.screen.lend()?;
+        let folder = self.config.home.runtime().to_owned();
+        self.editing = Some(Box::pin(async move {
+            let edited = editor.edit(text, folder, COMPOSER_BYTES_MAX).await;
+            Event::Edited(id, edited.map_err(|error| error.to_string()))
+        }));
+        Ok(())
+    }
+
     fn set_up(&mut self, step: SetupStep) {
         if let (SetupStep::Register { name }, Some(session)) = (&step, &mut self.session) {
             session.register(name.clone());
@@ -266,6 +301,9 @@ impl Client {
     }
 
     fn draw(&mut self) -> io::Result<()> {
+        if self.editing.is_some() {
+            return Ok(());
+        }
         let mut drawn = Vec::new();
         let app = &self.app;
         self.screen.draw(|frame| drawn = ui::view(app, frame))?;
@@ -277,13 +315,21 @@ impl Client {
     }
 }
 
-async fn stepped(step: &mut Option<Step>) -> Outcome {
-    match step {
+/// Waits for something that may not be under way.
+async fn done<T>(work: &mut Option<Pin<Box<dyn Future<Output = T>>>>) -> T {
+    match work {
         Some(future) => {
             let outcome = future.await;
-            *step = None;
+            *work = None;
             outcome
         }
+        None => std::future::pending().await,
+    }
+}
+
+async fn typed(terminal: &mut Option<EventStream>) -> Option<io::Result<TerminalEvent>> {
+    match terminal {
+        Some(events) => events.next().await,
         None => std::future::pending().await,
     }
 }

@@ -121,6 +121,7 @@ impl Session {
             Effect::Ask(ask) => performer.ask(ask, now),
             Effect::Setup(_)
             | Effect::Copy(_)
+            | Effect::OpenEditor(..)
             | Effect::OpenLink(_)
             | Effect::Bell
             | Effect::Wheel(_)

@@ -48,6 +48,7 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
         Event::Key(key) => on_key(app, key),
         Event::Mouse(mouse) => on_mouse(app, mouse),
         Event::Paste(text) => on_paste(app, &text),
+        Event::Edited(id, edited) => on_edited(app, id, edited),
         Event::Drawn(drawn) => on_drawn(app, drawn),
         Event::Data(data) => data::update(app, data),
         Event::Setup(Setup::Ready) => {
@@ -244,6 +245,10 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Action::Editor => {
+            let written = app.current().map(|c| (c.summary.id, c.composer.text()));
+            written.map(|(id, text)| Effect::OpenEditor(id, text)).into_iter().collect()
+        }
         Action::Complete(turn) => {
             completion::turn(app, turn);
             note_written(app);
@@ -352,6 +357,11 @@ fn submit(app: &mut App) -> Vec<Effect> {
             }
             app.toast = None;
             saying.map(|saying| Effect::Say(id, saying)).into_iter().collect()
+        }
+        Line::Command(..) if conversation.composer.take_doubt() => {
+            let first = text.split_whitespace().next().unwrap_or_default();
+            app.complain(format!("pasted: Enter again does {first}, one more / in front says it"));
+            return Vec::new();
         }
         Line::Command(verb, arguments) => {
             conversation.composer.take();
@@ -491,6 +501,20 @@ fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
         return Vec::new();
     }
     note_written(app);
+    Vec::new()
+}
+
+/// What comes back from the editor replaces what was written. It is never sent by itself.
+fn on_edited(app: &mut App, id: ConversationId, edited: Result<String, String>) -> Vec<Effect> {
+    match edited {
+        Ok(text) => {
+            if let Some(conversation) = app.conversations.get_mut(&id) {
+                conversation.composer.replace(&text);
+            }
+            note_written(app);
+        }
+        Err(why) => app.complain(why),
+    }
     Vec::new()
 }
 

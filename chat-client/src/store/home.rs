@@ -155,6 +155,11 @@ impl Home {
         &self.data
     }
 
+    /// The folder of what lasts no longer than a process.
+    pub fn runtime(&self) -> &Path {
+        &self.runtime
+    }
+
     /// The folder of what this device is to one relay.
     pub fn keys_for(&self, relay: RelayKey) -> PathBuf {
         self.keys().join(relay.fingerprint().to_string())

@@ -45,6 +45,16 @@ fn a_deletion_counts_down() {
 }
 
 #[test]
+fn a_large_paste_shows_how_large_it_is() {
+    snapshots("large_paste", || {
+        let mut app = busy();
+        let lines: Vec<String> = (1..=212).map(|line| format!("日本語 line {line}")).collect();
+        update(&mut app, Event::Paste(lines.join("\n")));
+        app
+    });
+}
+
+#[test]
 fn details_of_a_message() {
     acting("details", "<S-up><S-up><enter>i");
 }

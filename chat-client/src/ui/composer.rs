@@ -23,17 +23,30 @@ pub(super) fn rows(conversation: &Conversation, area: Rect) -> u16 {
 }
 
 fn text_rows(conversation: &Conversation, area: Rect) -> u16 {
-    let cells = area.width.saturating_sub(PROMPT_COLUMNS);
     let rows_max = (area.height / 3).max(1);
+    let rows = wrapped_rows(conversation, area.width.saturating_sub(PROMPT_COLUMNS), rows_max);
+    rows.clamp(1, rows_max)
+}
+
+/// How many rows the text takes in a box of this width; those above `enough` are not counted.
+fn wrapped_rows(conversation: &Conversation, cells: u16, enough: u16) -> u16 {
     let mut rows = 0_usize;
     for line in conversation.composer.area().lines() {
         // One more cell: the cursor stands behind the last character.
         rows += text::wrap(&format!("{line}_"), cells.into()).len();
-        if rows >= rows_max.into() {
-            return rows_max;
+        if rows > enough.into() {
+            break;
         }
     }
-    u16::try_from(rows).unwrap_or(rows_max).clamp(1, rows_max)
+    u16::try_from(rows).unwrap_or(u16::MAX)
+}
+
+/// What is said of a text that is larger than the box.
+fn size(conversation: &Conversation) -> String {
+    match conversation.composer.area().lines() {
+        [line] => format!("… {} characters", line.chars().count()),
+        lines => format!("… {} lines", lines.len()),
+    }
 }
 
 /// Draws the box and places the cursor.
@@ -54,7 +67,12 @@ pub(super) fn draw(conversation: &Conversation, theme: &Theme, area: Rect, frame
         &Span::styled(PROMPT, theme.strong),
         PROMPT_COLUMNS,
     );
-    let inner = Rect { x: area.x + PROMPT_COLUMNS, width: area.width - PROMPT_COLUMNS, ..area };
+    let mut inner = Rect { x: area.x + PROMPT_COLUMNS, width: area.width - PROMPT_COLUMNS, ..area };
+    if inner.height > 1 && wrapped_rows(conversation, inner.width, inner.height) > inner.height {
+        inner.height -= 1;
+        let size = Span::styled(size(conversation), theme.quiet);
+        frame.buffer_mut().set_span(inner.x, inner.bottom(), &size, inner.width);
+    }
     let written = conversation.composer.area();
     frame.render_widget(written, inner);
     if conversation.composer.is_empty() {
