@@ -68,8 +68,9 @@ impl Editor {
     ///
     /// If neither does.
     pub fn of_environment() -> Result<Self, EditorError> {
-        let named = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| std::env::var(name).ok());
-        named.filter_map(|command| Self::parse(&command)).next().ok_or(EditorError::NotSet)
+        let mut named =
+            ["VISUAL", "EDITOR"].into_iter().filter_map(|name| std::env::var(name).ok());
+        named.find_map(|command| Self::parse(&command)).ok_or(EditorError::NotSet)
     }
 
     fn parse(command: &str) -> Option<Self> {
