@@ -17,7 +17,10 @@ use crossterm::{
         disable_raw_mode, enable_raw_mode,
     },
 };
-use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+use ratatui::{
+    Frame, Terminal,
+    backend::{Backend as _, CrosstermBackend},
+};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
@@ -49,7 +52,7 @@ impl Screen {
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         let mut screen = Self { terminal, wheel: Wheel::Scrolls };
         screen.set_wheel(Wheel::Scrolls)?;
-        screen.terminal.clear()?;
+        screen.clear()?;
         Ok(screen)
     }
 
@@ -70,7 +73,11 @@ impl Screen {
     ///
     /// If the terminal has gone.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // The terminal's own `clear` asks where the cursor is, and whoever reads the keys would take
+        // the answer. This forgets the last frame as well.
+        self.terminal.backend_mut().clear()?;
+        self.terminal.swap_buffers();
+        Ok(())
     }
 
     /// Rings the bell. Terminals and tmux make of it what the person told them to.
@@ -130,7 +137,7 @@ impl Screen {
     pub fn take_back(&mut self) -> io::Result<()> {
         enter()?;
         self.set_wheel(self.wheel)?;
-        self.terminal.clear()
+        self.clear()
     }
 }
 
