@@ -318,6 +318,7 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
             conversation.composer.replace("");
             let id = conversation.summary.id;
             app.unsaved = None;
+            app.toast = None;
             vec![Effect::SaveDraft(id, String::new())]
         }
         Some(_) | None => {
@@ -360,7 +361,7 @@ fn submit(app: &mut App) -> Vec<Effect> {
         }
         Line::Command(..) if conversation.composer.take_doubt() => {
             let first = text.split_whitespace().next().unwrap_or_default();
-            app.complain(format!("pasted: Enter again does {first}, one more / in front says it"));
+            app.complain(format!("pasted: Enter again does {first}; // says it"));
             return Vec::new();
         }
         Line::Command(verb, arguments) => {
