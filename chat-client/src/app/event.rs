@@ -77,6 +77,8 @@ pub struct Drawn {
 pub struct Spots {
     /// The first column of the timeline.
     pub left: u16,
+    /// The first column to the right of it.
+    pub right: u16,
     /// Rows of the screen and the records on them.
     pub rows: Vec<(u16, Seq)>,
 }
@@ -84,7 +86,8 @@ pub struct Spots {
 impl Spots {
     /// The record at a place on the screen.
     pub fn at(&self, column: u16, row: u16) -> Option<Seq> {
-        let found = self.rows.iter().find(|(known, _)| *known == row && column >= self.left);
+        let is_within = (self.left..self.right).contains(&column);
+        let found = self.rows.iter().find(|(known, _)| *known == row && is_within);
         found.map(|(_, seq)| *seq)
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn draw(
         }
     }
     rows.truncate(walk.height);
-    let mut spots = Spots { left: area.x, rows: Vec::new() };
+    let mut spots = Spots { left: area.x, right: area.right(), rows: Vec::new() };
     for (row, (line, message)) in area.rows().rev().zip(rows) {
         line.render(row, buffer);
         spots.rows.extend(message.map(|seq| (row.y, seq)));
