@@ -12,7 +12,7 @@ use protocol::{
             Admit, Ban, Block, Invite, Kick, ListRooms, Members, Mute, Rename, Reply, Request,
             Resolve, SetRole, SetTopic, Unban, Verdict,
         },
-        room::{Access, BanTarget, MemberInfo, Role, RoomSummary},
+        room::{Access, BanTarget, MemberInfo, Presence, Role, RoomSummary},
     },
     time::WallTime,
 };
@@ -269,6 +269,7 @@ fn member(info: &MemberInfo) -> Member {
             Role(_) => Rank::Plain,
         },
         standing: adapt::standing(info.standing),
+        is_here: info.presence == Presence::ONLINE,
     }
 }
 

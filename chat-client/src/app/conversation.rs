@@ -99,6 +99,8 @@ pub struct Member {
     pub rank: Rank,
     /// How they stand to it.
     pub standing: Standing,
+    /// Whether they were connected when it was asked.
+    pub is_here: bool,
 }
 
 /// What a member may do, the most first.

@@ -1,6 +1,6 @@
 //! What the node's news do to the model.
 
-use protocol::ids::{ConversationId, Seq};
+use protocol::ids::{AccountId, ConversationId, Seq};
 
 use super::{
     App, Mood, Overlay, Toast,
@@ -50,11 +50,7 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
         Data::Pending(pending) => on_pending(app, pending),
         Data::Presence(changed) => {
             for (account, is_here) in changed {
-                if is_here {
-                    app.online.insert(account);
-                } else {
-                    app.online.remove(&account);
-                }
+                note_presence(app, account, is_here);
             }
             Vec::new()
         }
@@ -93,6 +89,14 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
         }
         Data::Unsaid(id, text, why) => on_unsaid(app, id, &text, why),
         Data::Answered(answer) => on_answer(app, answer),
+    }
+}
+
+fn note_presence(app: &mut App, account: AccountId, is_here: bool) {
+    if is_here {
+        app.online.insert(account);
+    } else {
+        app.online.remove(&account);
     }
 }
 
@@ -268,6 +272,9 @@ fn on_answer(app: &mut App, answer: Result<Answer, String>) -> Vec<Effect> {
         }
         Ok(Answer::Open(id)) => show(app, id),
         Ok(Answer::Members(id, mut people)) => {
+            for member in &people {
+                note_presence(app, member.account, member.is_here);
+            }
             people.sort_by_cached_key(|member| (member.rank, member.name.to_lowercase()));
             if let Some(conversation) = app.conversations.get_mut(&id) {
                 conversation.people = people;

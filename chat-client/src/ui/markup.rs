@@ -42,7 +42,8 @@ pub(super) fn rows(foreign: &str, cells: usize, me: &str, theme: &Theme) -> Vec<
             Part::Words => rows.extend(look.line(&whole, range, cells)),
         }
     }
-    if rows.is_empty() {
+    if rows.iter().all(|row| row.width() == 0) {
+        rows.clear();
         // Nothing but the marks of an empty block.
         rows.extend(lines.into_iter().map(|line| Line::styled(line, theme.text)));
     }
@@ -269,6 +270,7 @@ mod tests {
         assert_eq!(shown(text), expected);
         assert_eq!(shown("```\nopen"), [bar("open")], "the end may be missing");
         assert_eq!(shown("```\n```"), ["```", "```"]);
+        assert_eq!(shown("```\n"), ["```", ""]);
     }
 
     #[test]

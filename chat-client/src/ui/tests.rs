@@ -172,7 +172,7 @@ fn hostile_text_stays_in_its_place() {
 
 fn member(name: &str, rank: Rank, standing: Standing) -> Member {
     let account = AccountId([name.bytes().next().unwrap_or(0); 16]);
-    Member { account, name: name.into(), rank, standing }
+    Member { account, name: name.into(), rank, standing, is_here: true }
 }
 
 #[test]
@@ -187,8 +187,8 @@ fn members_beside_the_conversation() {
             member("日本", Rank::Plain, Standing::Requested),
         ];
         data(&mut app, Data::Answered(Ok(Answer::Members(id(1), people))));
-        let here = ["ada", "bea"].map(|name| (AccountId([name.as_bytes()[0]; 16]), true));
-        data(&mut app, Data::Presence(here.into()));
+        let left = ["zoe", "日本"].map(|name| (AccountId([name.as_bytes()[0]; 16]), false));
+        data(&mut app, Data::Presence(left.into()));
         app
     });
 }

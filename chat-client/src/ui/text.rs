@@ -13,9 +13,28 @@ use crate::untrusted::Untrusted;
 /// What stands for the part of a text that does not fit.
 const ELLIPSIS: &str = "…";
 
-/// One line of foreign text: no line breaks, no control, bidi or invisible characters.
+/// One line of foreign text: no line breaks, no control, bidi or invisible characters, and nothing
+/// that terminals disagree about in width.
 pub(super) fn cell(text: &str) -> String {
-    Untrusted::new(text).for_cell()
+    let harmless = Untrusted::new(text).for_cell();
+    if !harmless.contains(is_joining) {
+        return harmless;
+    }
+    harmless.graphemes(true).flat_map(|cluster| cluster.chars().filter(stands(cluster))).collect()
+}
+
+/// What makes one picture of several characters: a joiner, a skin tone, the selector of the coloured
+/// form. Where a terminal does not know them, the rest of the row is off by their width and stays
+/// on the screen. So pictures that are joined stand one by one, and the others in their plain form.
+const fn is_joining(character: char) -> bool {
+    matches!(character, '\u{200D}' | '\u{1F3FB}'..='\u{1F3FF}' | '\u{FE0F}')
+}
+
+/// Which characters of a cluster are shown. In scripts, a joiner shapes letters and stays.
+fn stands(cluster: &str) -> impl Fn(&char) -> bool {
+    let is_picture = !cluster.chars().any(char::is_alphabetic);
+    let first = cluster.chars().next();
+    move |character| !is_picture || !is_joining(*character) || Some(*character) == first
 }
 
 /// How many cells a harmless text takes.
@@ -175,6 +194,13 @@ mod tests {
         let rows = wrap(stacked, 2);
         assert!(rows.iter().all(|row| width(row) <= 2), "{rows:?}");
         assert_eq!(rows.concat(), stacked);
+    }
+
+    #[test]
+    fn joined_pictures_stand_one_by_one() {
+        assert_eq!(cell("👩‍👧 👍🏽 ❤️ 1️⃣ 🇩🇪"), "👩👧 👍 ❤ 1⃣ 🇩🇪");
+        let word = "क्‍ष";
+        assert_eq!(cell(word), word, "a joiner between letters");
     }
 
     #[test]
