@@ -136,6 +136,17 @@ fn words_of_a_message_being_changed_are_no_draft() {
 }
 
 #[test]
+fn words_that_come_back_do_not_become_part_of_a_change() {
+    let mut app = lobby();
+    press(&mut app, "<S-up><enter>e");
+    let unsaid = Data::Unsaid(id(1), "lost".into(), "not said".into());
+    update(&mut app, Event::Data(unsaid));
+    assert_eq!(written(&app), "//second");
+    press(&mut app, "<esc>");
+    assert_eq!(written(&app), "lost");
+}
+
+#[test]
 fn what_another_said_is_not_changed() {
     let mut app = lobby();
     press(&mut app, "<S-up><S-up><enter>e");

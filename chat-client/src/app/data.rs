@@ -103,9 +103,7 @@ fn note_presence(app: &mut App, account: AccountId, is_here: bool) {
 /// Gives words back to whoever wrote them, in front of what they write now.
 fn on_unsaid(app: &mut App, id: ConversationId, text: &str, why: String) -> Vec<Effect> {
     if let Some(conversation) = app.conversations.get_mut(&id) {
-        let newer = conversation.composer.text();
-        let separator = if newer.is_empty() { "" } else { "\n" };
-        conversation.composer.replace(&format!("{text}{separator}{newer}"));
+        purpose::give_back(conversation, text);
     }
     app.complain(why);
     Vec::new()

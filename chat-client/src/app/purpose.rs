@@ -68,6 +68,17 @@ pub(super) fn fulfil(conversation: &mut Conversation, said: &str) -> Option<Sayi
     }
 }
 
+/// Puts words in front of those that are written: not into a message that is being changed.
+pub(super) fn give_back(conversation: &mut Conversation, words: &str) {
+    let newer = draft(conversation);
+    let separator = if newer.is_empty() { "" } else { "\n" };
+    let both = format!("{words}{separator}{newer}");
+    match &mut conversation.purpose {
+        Some(Purpose::Edit { draft, .. }) => *draft = both,
+        Some(Purpose::Reply { .. }) | None => conversation.composer.replace(&both),
+    }
+}
+
 /// What is to be kept of a conversation's box: of a message that is being changed, nothing, since
 /// after a restart it would be a new one.
 pub(super) fn draft(conversation: &Conversation) -> String {

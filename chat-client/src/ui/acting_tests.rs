@@ -55,6 +55,16 @@ fn a_large_paste_shows_how_large_it_is() {
 }
 
 #[test]
+fn a_pasted_command_is_asked_about() {
+    snapshots("pasted_command", || {
+        let mut app = busy();
+        update(&mut app, Event::Paste("/part\n日本語 \u{1b}[2J\u{202e} שלום 👩‍👩‍👧‍👦".into()));
+        press(&mut app, "<enter>");
+        app
+    });
+}
+
+#[test]
 fn details_of_a_message() {
     acting("details", "<S-up><S-up><enter>i");
 }
