@@ -13,6 +13,8 @@ pub enum Action {
     Go(Go),
     /// Find something and go there.
     Find(Find),
+    /// Go to a message.
+    Jump(Jump),
     /// Select an older or a newer message.
     Select(Step),
     /// Leave whatever is open, or deselect.
@@ -124,6 +126,21 @@ pub enum Go {
 pub enum Find {
     /// A conversation by parts of its name.
     Conversation,
+    /// Messages by what is in them.
+    Words,
+    /// Messages that name this account.
+    Mentions,
+}
+
+/// A way to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jump {
+    /// To the first one that is not read.
+    Unread,
+    /// To the one that the selected one answers.
+    Answered,
+    /// To where the person was before the last jump.
+    Back,
 }
 
 /// A direction on the timeline.

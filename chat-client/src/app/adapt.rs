@@ -15,13 +15,13 @@ use protocol::{
 use super::{
     conversation::{Pending, PendingState, Privacy, Reached, Sort, Standing, Summary},
     effect::Saying,
-    event::Data,
+    event::{Data, Finding},
     link::{Link, LinkState},
     timeline::{Entry, Notice, Said, Sender},
 };
 use crate::node::call::{
-    ConversationView, Delivery, Event as NodeEvent, Line, Link as NodeLink, OutboxView, SaidView,
-    Status, Target,
+    ConversationView, Delivery, Event as NodeEvent, Found, Line, Link as NodeLink, OutboxView,
+    SaidView, Status, Target,
 };
 
 /// What telling *me* from others needs.
@@ -116,6 +116,16 @@ pub(super) fn entry(line: &Line, own: &Own) -> Entry {
         (None, _) => Sender::Person(None, "somebody".to_owned()),
     };
     Entry { seq: line.seq, time: line.time, id: line.id, sender, said: said(line) }
+}
+
+/// A message that a search found; `None` if it has no words.
+pub(super) fn finding(found: &Found) -> Option<Finding> {
+    let line = &found.line;
+    let SaidView::Body(Body::Text(text) | Body::Action(text)) = &line.said else { return None };
+    let sender =
+        line.sender.as_ref().map_or_else(|| "somebody".to_owned(), |info| info.name.clone());
+    let text = text.text.clone();
+    Some(Finding { conversation: found.conversation, seq: line.seq, time: line.time, sender, text })
 }
 
 fn said(line: &Line) -> Said {

@@ -7,6 +7,7 @@ use super::{
     conversation::{Conversation, Pending, PendingState, Sort, Summary},
     effect::{Ask, Effect},
     event::{Answer, Data, Focus, Page, Place},
+    find, jump,
     link::LinkState,
     purpose,
     timeline::{Entry, Scroll, Timeline},
@@ -89,6 +90,7 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
         }
         Data::Unsaid(id, text, why) => on_unsaid(app, id, &text, why),
         Data::Answered(answer) => on_answer(app, answer),
+        Data::Found(purpose, found) => find::on_found(app, purpose, found),
     }
 }
 
@@ -175,6 +177,22 @@ fn on_page(app: &mut App, page: Page) -> Vec<Effect> {
             timeline.reaches_newest &= newest <= timeline.newest();
         }
         Place::Newest => timeline.restart(page.entries, page.is_oldest),
+        // The window began anew elsewhere meanwhile: they are no neighbours of what is in it.
+        Place::Before(seq) if timeline.oldest() != Some(seq) => return Vec::new(),
+        Place::After(seq) if timeline.newest() != Some(seq) => return Vec::new(),
+        Place::Around(seq) if page.entries.is_empty() => {
+            return on_nothing(app, page.conversation, seq);
+        }
+        Place::Around(seq) => {
+            let newest = page.entries.last().map(|entry| entry.seq);
+            timeline.restart(page.entries, page.is_oldest);
+            timeline.reaches_newest = newest >= Some(conversation.summary.head);
+            jump::arrive(conversation, seq, app.rows);
+        }
+        Place::Since(_) => {
+            app.complain("nothing was said here then");
+            return Vec::new();
+        }
         Place::Before(_) if page.entries.is_empty() => timeline.reaches_oldest = page.is_oldest,
         Place::Before(_) => timeline.prepend(page.entries, page.is_oldest),
         Place::After(_) => {
@@ -183,10 +201,21 @@ fn on_page(app: &mut App, page: Page) -> Vec<Effect> {
         }
     }
     for amend in &page.amends {
-        timeline.note_amend(amend);
+        conversation.timeline.note_amend(amend);
     }
     drop_arrived(app, page.conversation);
     Vec::new()
+}
+
+/// A record that was to be gone to cannot be had.
+fn on_nothing(app: &mut App, id: ConversationId, seq: Seq) -> Vec<Effect> {
+    app.complain(format!("record {seq} is not stored here, and the relay did not give it"));
+    let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
+    if !conversation.timeline.entries().is_empty() {
+        return Vec::new();
+    }
+    conversation.is_loading = true;
+    vec![Effect::Load(id, Place::Newest)]
 }
 
 fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Effect> {

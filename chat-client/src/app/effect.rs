@@ -5,7 +5,8 @@ use protocol::{
     message::{event::Set, record::Target},
 };
 
-use super::{Wheel, event::Place};
+use super::{Wheel, event::Place, picker::Purpose};
+use crate::search::Query;
 
 /// Something to be done outside the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Effect {
     /// A question or an order to the relay; answered by
     /// [`Data::Answered`](super::event::Data::Answered).
     Ask(Ask),
+    /// Search the local history; answered by [`Data::Found`](super::event::Data::Found).
+    Search(Purpose, Query),
     /// Something of the set-up before there is a node.
     Setup(SetupStep),
     /// Give a text to the terminal's clipboard.

@@ -11,6 +11,7 @@ use super::{
     conversation::{Member, Pending, Reached, Summary},
     first_run::Setup,
     link::Link,
+    picker::Purpose,
     timeline::{Entry, ItemKey, Scroll},
 };
 
@@ -127,6 +128,34 @@ pub enum Data {
     Unsaid(ConversationId, String, String),
     /// What came of an [`Ask`](super::effect::Ask).
     Answered(Result<Answer, String>),
+    /// What a search found, or why it could not be made.
+    Found(Purpose, Result<Findings, String>),
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The messages, newest first.
+    pub messages: Vec<Finding>,
+    /// What was said before this was not looked at; everything was, if absent.
+    pub back_to: Option<WallTime>,
+    /// Stored records that no search sees yet.
+    pub unindexed: u64,
+}
+
+/// A message that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Where it is.
+    pub conversation: ConversationId,
+    /// Its place there.
+    pub seq: Seq,
+    /// The relay's clock.
+    pub time: WallTime,
+    /// Who said it.
+    pub sender: String,
+    /// Its newest words.
+    pub text: String,
 }
 
 /// A page of history.
@@ -153,6 +182,10 @@ pub enum Place {
     Before(Seq),
     /// The one just above this record.
     After(Seq),
+    /// The one with this record in its middle.
+    Around(Seq),
+    /// The one around the first record of then or later; comes as [`Self::Around`].
+    Since(WallTime),
 }
 
 /// What a question brought, to be shown.

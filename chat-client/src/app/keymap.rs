@@ -3,7 +3,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::action::{Action, Edit, Find, Go, Motion, Step, Turn};
+use super::action::{Action, Edit, Find, Go, Jump, Motion, Step, Turn};
 
 /// One line of the table: keys that mean the same, and what help says about them.
 pub struct Binding {
@@ -35,6 +35,11 @@ pub const BINDINGS: &[Binding] = &[
     bind(&["M-Down", "C-n"], Action::Go(Go::Next), "next conversation"),
     bind(&["M-a", "S-Right"], Action::Go(Go::NextUnread), "next unread conversation"),
     bind(&["C-g"], Action::Find(Find::Conversation), "conversation by parts of its name"),
+    bind(&["M-/"], Action::Find(Find::Words), "search all conversations"),
+    bind(&["M-m"], Action::Find(Find::Mentions), "messages that name you"),
+    bind(&["M-u"], Action::Jump(Jump::Unread), "first unread message"),
+    bind(&["M-p"], Action::Jump(Jump::Answered), "message that the selected one answers"),
+    bind(&["M-,"], Action::Jump(Jump::Back), "back to before the last jump"),
     bind(&["S-Up"], Action::Select(Step::Older), "select an older message"),
     bind(&["S-Down"], Action::Select(Step::Newer), "select a newer message"),
     bind(&["Esc"], Action::Close, "close, deselect"),

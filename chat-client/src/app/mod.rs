@@ -24,6 +24,7 @@ pub mod effect;
 pub mod event;
 mod find;
 pub mod first_run;
+mod jump;
 pub mod keymap;
 pub mod link;
 pub mod links;
@@ -32,6 +33,7 @@ mod perform;
 pub mod picker;
 pub mod purpose;
 pub mod run;
+mod seek;
 mod session;
 mod setup;
 pub mod slash;
@@ -115,6 +117,10 @@ pub struct App {
     /// Where messages can be clicked, as last drawn.
     spots: Spots,
     outbox: BTreeMap<u64, Pending>,
+    /// Where the person was before each jump.
+    trail: Vec<jump::Spot>,
+    /// A search that is under way: its line.
+    asked: Option<String>,
     current: Option<ConversationId>,
     /// A second conversation on the screen, to be read only.
     beside: Option<ConversationId>,
@@ -205,6 +211,8 @@ impl App {
             rows: update::ROWS_UNKNOWN,
             spots: Spots::default(),
             outbox: BTreeMap::new(),
+            trail: Vec::new(),
+            asked: None,
             current: None,
             beside: None,
             previous: None,

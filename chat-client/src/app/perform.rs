@@ -14,18 +14,23 @@ use super::{
     adapt::{self, Own},
     ask,
     effect::{Ask, Saying},
-    event::{Data, Event, Page, Place},
+    event::{Data, Event, Findings, Page, Place},
+    picker::Purpose,
+    seek,
 };
 use crate::{
     node::{
         Caller,
         call::{Answer, At, Call, CallError, End, Line, SaidView, Target, Until, members_from},
     },
+    search::Query,
     store::row::{Draft, LocalId},
 };
 
 /// Records in one page: more than the tallest screen shows.
 const PAGE_RECORDS: usize = 100;
+/// Messages that one search shows: who wants older ones says more exactly what.
+const FINDINGS_MAX: usize = 100;
 /// Orders that may wait for the node. Keys fill the queue; a node that takes none of so many for so
 /// long is not going to.
 const ORDERS_MAX: usize = 256;
@@ -56,7 +61,8 @@ struct Read {
 }
 
 enum Stretch {
-    Page(Place),
+    /// Where it belongs, and where the store has it.
+    Page(Place, At),
     /// Records that were just stored: first and last.
     New(Seq, Seq),
 }
@@ -127,17 +133,52 @@ impl Performer {
 
     /// Reads a page of history.
     pub(super) fn load(&self, conversation: ConversationId, place: Place, own: Own) {
-        if let Place::Before(seq) = place {
-            // It may have to wait for the relay; what arrives meanwhile must not wait with it.
-            let (caller, events) = (self.caller.clone(), self.events.clone());
-            tokio::spawn(async move {
-                let page = older(&caller, conversation, seq, &own).await;
-                // The loop has ended: nobody wants the page.
-                let _ = events.send(Event::Data(Data::Page(page))).await;
-            });
-            return;
-        }
-        self.read(Read { conversation, what: Stretch::Page(place), own });
+        let at = match place {
+            Place::Newest => At::Newest,
+            Place::After(seq) => At::After(seq),
+            Place::Before(_) | Place::Around(_) | Place::Since(_) => {
+                return self.load_far(conversation, place, own);
+            }
+        };
+        self.read(Read { conversation, what: Stretch::Page(place, at), own });
+    }
+
+    /// Reads a page for which the relay may have to be waited for; what arrives meanwhile must not
+    /// wait with it.
+    fn load_far(&self, conversation: ConversationId, place: Place, own: Own) {
+        let (caller, events) = (self.caller.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let page = match place {
+                Place::Around(seq) => around(&caller, conversation, seq, &own).await,
+                Place::Since(moment) => match seek::since(&caller, conversation, moment).await {
+                    Some(seq) => around(&caller, conversation, seq, &own).await,
+                    None => finish(&caller, conversation, place, Vec::new(), true, &own).await,
+                },
+                Place::Before(seq) | Place::After(seq) => {
+                    older(&caller, conversation, seq, &own).await
+                }
+                Place::Newest => return,
+            };
+            // The loop has ended: nobody wants the page.
+            let _ = events.send(Event::Data(Data::Page(page))).await;
+        });
+    }
+
+    /// Searches what is stored.
+    pub(super) fn search(&self, purpose: Purpose, query: Query) {
+        let (caller, events) = (self.caller.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let found = match caller.call(Call::Search { query, count: FINDINGS_MAX }).await {
+                Ok(Answer::Found { found, back_to, unindexed }) => {
+                    let messages = found.iter().filter_map(adapt::finding).collect();
+                    Ok(Findings { messages, back_to, unindexed })
+                }
+                Ok(_) => Err("the program behind this screen is another version".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            // The loop has ended: nobody wants to know.
+            let _ = events.send(Event::Data(Data::Found(purpose, found))).await;
+        });
     }
 
     /// Reads records that were just stored.
@@ -207,13 +248,13 @@ async fn read(caller: Caller, mut reads: mpsc::Receiver<Read>, events: mpsc::Sen
     let mut strangers = Strangers::default();
     while let Some(Read { conversation, what, own }) = reads.recv().await {
         let data = match what {
-            Stretch::Page(place) => {
-                let at = match place {
-                    Place::Newest => At::Newest,
-                    Place::Before(seq) => At::Before(seq),
-                    Place::After(seq) => At::After(seq),
-                };
-                let lines = page(&caller, conversation, at, PAGE_RECORDS).await;
+            Stretch::Page(place, at) => {
+                let mut lines = page(&caller, conversation, at, PAGE_RECORDS).await;
+                let first = lines.first().map(|line| line.seq);
+                if matches!(place, Place::After(seq) if first != Some(seq.next())) {
+                    // Beyond a gap in what is stored there are no neighbours of the window.
+                    lines.clear();
+                }
                 strangers.ask(&caller, conversation, &lines);
                 let is_oldest = lines.first().is_none_or(|line| line.seq <= Seq::FIRST);
                 Data::Page(finish(&caller, conversation, place, lines, is_oldest, &own).await)
@@ -297,6 +338,13 @@ async fn older(caller: &Caller, conversation: ConversationId, seq: Seq, own: &Ow
     finish(caller, conversation, Place::Before(seq), lines, is_oldest, own).await
 }
 
+/// The page around a record.
+async fn around(caller: &Caller, conversation: ConversationId, seq: Seq, own: &Own) -> Page {
+    let lines = seek::around(caller, conversation, seq).await;
+    let is_oldest = lines.first().is_none_or(|line| line.seq <= Seq::FIRST);
+    finish(caller, conversation, Place::Around(seq), lines, is_oldest, own).await
+}
+
 /// A page with the amends that act on it from outside.
 async fn finish(
     caller: &Caller,
@@ -318,7 +366,12 @@ async fn finish(
 }
 
 /// Stored records; none if they cannot be read, which the node says by itself.
-async fn page(caller: &Caller, conversation: ConversationId, at: At, count: usize) -> Vec<Line> {
+pub(super) async fn page(
+    caller: &Caller,
+    conversation: ConversationId,
+    at: At,
+    count: usize,
+) -> Vec<Line> {
     match caller.call(Call::Page { conversation, at, count }).await {
         Ok(Answer::Page { lines }) => lines,
         Ok(_) | Err(_) => Vec::new(),

@@ -119,6 +119,7 @@ impl Session {
             }
             Effect::Cancel(local) => performer.cancel(local),
             Effect::Ask(ask) => performer.ask(ask, now),
+            Effect::Search(purpose, query) => performer.search(purpose, query),
             Effect::Setup(_)
             | Effect::Copy(_)
             | Effect::OpenEditor(..)

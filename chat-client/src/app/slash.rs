@@ -68,6 +68,12 @@ pub enum Verb {
     Cancel,
     /// Go to a conversation.
     Buffer,
+    /// Search all conversations.
+    Search,
+    /// List the messages that name this account.
+    Mentions,
+    /// Go to a place in this conversation.
+    Goto,
     /// Connect now.
     Reconnect,
     /// Show help.
@@ -98,6 +104,14 @@ pub const COMMANDS: &[Command] = &[
     command(&["react"], "EMOJI", Verb::React, "react; the same again takes it back"),
     command(&["cancel"], "", Verb::Cancel, "take back the newest waiting or failed message"),
     command(&["buffer", "b"], "NAME", Verb::Buffer, "go to a conversation"),
+    command(
+        &["search"],
+        "WORDS",
+        Verb::Search,
+        "search; also from:NAME in:#room after:DATE before:DATE",
+    ),
+    command(&["mentions"], "", Verb::Mentions, "messages that name you"),
+    command(&["goto"], "DATE|SEQ", Verb::Goto, "go to a day, an hour or a record"),
     command(&["names", "members"], "", Verb::Names, "who is here"),
     command(&["list"], "[PART]", Verb::List, "rooms of this relay"),
     command(&["topic", "t"], "[TEXT]", Verb::Topic, "show or set the topic"),

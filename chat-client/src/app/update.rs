@@ -6,7 +6,7 @@ use protocol::ids::{ConversationId, Seq};
 
 use super::{
     App, Mood, Overlay, Wheel,
-    action::{Action, Edit, Find, Go, Motion, Step},
+    action::{Action, Edit, Find, Go, Jump, Motion, Step},
     bar, completion,
     composer::Composer,
     conversation::Conversation,
@@ -15,7 +15,7 @@ use super::{
     event::{Drawn, Event, Focus, Place},
     find,
     first_run::Setup,
-    keymap, purpose,
+    jump, keymap, purpose,
     slash::{self, Line},
     timeline::Scroll,
     verb,
@@ -257,6 +257,11 @@ fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Scroll(motion) => scroll(app, motion),
         Action::Go(go) => self::go(app, go),
         Action::Find(Find::Conversation) => find::switch(app),
+        Action::Find(Find::Words) => find::search(app, ""),
+        Action::Find(Find::Mentions) => find::mentions(app),
+        Action::Jump(Jump::Unread) => jump::to_unread(app),
+        Action::Jump(Jump::Answered) => jump::to_answered(app),
+        Action::Jump(Jump::Back) => jump::back(app),
         Action::Select(step) => select(app, step),
         Action::Close => {
             if purpose::leave(app) {
@@ -406,12 +411,14 @@ fn scroll(app: &mut App, motion: Motion) -> Vec<Effect> {
     Vec::new()
 }
 
-fn to_live(app: &mut App) -> Vec<Effect> {
+pub(super) fn to_live(app: &mut App) -> Vec<Effect> {
     let Some(conversation) = app.current_mut() else { return Vec::new() };
     conversation.scroll = Scroll::Live;
     conversation.scroll_wish = 0;
     conversation.selected = None;
-    if conversation.timeline.reaches_newest {
+    // Below a gap in what is stored the window goes no further, but it does not end there.
+    let has_newest = conversation.timeline.newest() >= Some(conversation.summary.head);
+    if conversation.timeline.reaches_newest && has_newest {
         return Vec::new();
     }
     conversation.is_loading = true;

@@ -12,6 +12,7 @@ use super::{
     conversation::{PendingState, Sort, Standing},
     deletion,
     effect::{Ask, Effect, Saying},
+    find, jump,
     slash::{self, Verb},
     timeline::{Entry, Timeline},
     update,
@@ -111,6 +112,10 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
             let id = app.named(first).ok_or_else(|| format!("no conversation {first} here"))?;
             Ok(update::show(app, id))
         }
+        Verb::Search => Ok(find::search(app, arguments)),
+        Verb::Mentions => Ok(find::mentions(app)),
+        Verb::Goto if arguments.is_empty() => Err(usage()),
+        Verb::Goto => jump::goto(app, arguments),
         Verb::Reconnect => ask(Ask::Reconnect),
         Verb::Help => help(app, first),
         Verb::Quit => Ok(update::leave(app)),

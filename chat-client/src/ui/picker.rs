@@ -21,6 +21,8 @@ const SIGNS: (&str, &str) = ("▸ ", "  ");
 const SIGN_COLUMNS: usize = 2;
 /// Cells behind a match that a row shows at least, if it cannot show everything.
 const CONTEXT_COLUMNS: usize = 12;
+/// What stands for words that do not fit.
+const ELLIPSIS: &str = "…";
 
 /// Draws it over the whole pane and puts the cursor into its line.
 pub(super) fn draw(picker: &Picker, theme: &Theme, area: Rect, frame: &mut Frame<'_>) {
@@ -88,8 +90,8 @@ fn choice(shown: Shown<'_>, theme: &Theme, cells: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-/// As many graphemes as fit. Of a text whose first match would be beyond the edge, the words before
-/// the match are left out.
+/// As many graphemes as fit. The lead gives way to the words, and of words whose first match would
+/// be beyond the edge, those before the match are left out.
 fn visible(shown: Shown<'_>, theme: &Theme, room: usize) -> Vec<(String, Style)> {
     let styled = |(at, grapheme): (usize, &str)| {
         let is_marked = u32::try_from(at).is_ok_and(|at| shown.marks.binary_search(&at).is_ok());
@@ -98,39 +100,52 @@ fn visible(shown: Shown<'_>, theme: &Theme, room: usize) -> Vec<(String, Style)>
         let style = if is_marked { theme.text.add_modifier(emphasis) } else { style };
         (text::cell(grapheme), style)
     };
-    let mut all: Vec<(String, Style)> =
+    let mut lead: Vec<(String, Style)> =
         shown.text.graphemes(true).enumerate().map(styled).collect();
-    let width = |part: &[(String, Style)]| part.iter().map(|(g, _)| text::width(g)).sum::<usize>();
-    if width(&all) <= room {
-        return all;
+    if width(&lead) <= room {
+        return lead;
     }
-    let ellipsis = || ("…".to_owned(), theme.quiet);
-    let lead = shown.lead.min(all.len());
-    let first =
-        shown.marks.iter().filter_map(|at| usize::try_from(*at).ok()).find(|at| *at >= lead);
-    if let Some(first) = first.filter(|first| *first < all.len()) {
-        let mut excess = (width(&all[..=first]) + CONTEXT_COLUMNS + 1).saturating_sub(room);
-        let mut from = lead;
+    let mut words = lead.split_off(shown.lead.min(lead.len()));
+    if !words.is_empty() {
+        cut(&mut lead, room / 2, theme);
+    }
+    let room = room.saturating_sub(width(&lead));
+    let first = shown.marks.iter().filter_map(|at| usize::try_from(*at).ok());
+    let first = first.filter_map(|at| at.checked_sub(shown.lead)).find(|at| *at < words.len());
+    if let Some(first) = first {
+        let mut excess = (width(&words[..=first]) + CONTEXT_COLUMNS + 1).saturating_sub(room);
+        let mut from = 0;
         while excess > 0 && from < first {
-            excess = excess.saturating_sub(text::width(&all[from].0));
+            excess = excess.saturating_sub(text::width(&words[from].0));
             from += 1;
         }
-        if from > lead {
-            all.splice(lead..from, [ellipsis()]);
+        if from > 0 {
+            words.splice(..from, [(ELLIPSIS.to_owned(), theme.quiet)]);
         }
+    }
+    cut(&mut words, room, theme);
+    lead.extend(words);
+    lead
+}
+
+fn width(part: &[(String, Style)]) -> usize {
+    part.iter().map(|(grapheme, _)| text::width(grapheme)).sum()
+}
+
+/// Leaves what fits into `cells`, with an ellipsis if that is not all of it.
+fn cut(part: &mut Vec<(String, Style)>, cells: usize, theme: &Theme) {
+    if width(part) <= cells {
+        return;
     }
     let mut used = 0;
-    let fits = all.iter().position(|(grapheme, _)| {
+    let fitting = part.iter().position(|(grapheme, _)| {
         used += text::width(grapheme);
-        used + 1 > room
+        used + 1 > cells
     });
-    if let Some(fits) = fits.filter(|_| width(&all) > room) {
-        all.truncate(fits);
-        if room > 0 {
-            all.push(ellipsis());
-        }
+    part.truncate(fitting.unwrap_or(0));
+    if cells > 0 {
+        part.push((ELLIPSIS.to_owned(), theme.quiet));
     }
-    all
 }
 
 /// As much of the end of a harmless text as fits into `cells`.
