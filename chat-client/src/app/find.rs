@@ -125,8 +125,10 @@ pub(super) fn on_found(
             let words = asked
                 .as_deref()
                 .and_then(|line| Query::parse(line, app.now, &app.zone).ok())
-                .map(|query| query.terms.into_iter().map(|term| term.text).collect())
-                .unwrap_or_else(|| vec![app.link.name.clone()]);
+                .map_or_else(
+                    || vec![app.link.name.clone()],
+                    |query| query.terms.into_iter().map(|term| term.text).collect(),
+                );
             let messages = findings.messages.iter();
             let choices = messages.filter_map(|message| choice(app, message, &words)).collect();
             (choices, limits(app, &findings))

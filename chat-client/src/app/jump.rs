@@ -66,13 +66,12 @@ pub(super) fn to_unread(app: &mut App) -> Vec<Effect> {
     let Some(conversation) = app.current() else { return Vec::new() };
     let summary = &conversation.summary;
     let waiting = (summary.unread > 0).then(|| summary.read.next());
-    match conversation.unread_from.or(waiting) {
-        Some(seq) => to(app, summary.id, seq),
-        None => {
-            app.say("nothing is unread here");
-            Vec::new()
-        }
-    }
+    let id = summary.id;
+    let Some(seq) = conversation.unread_from.or(waiting) else {
+        app.say("nothing is unread here");
+        return Vec::new();
+    };
+    to(app, id, seq)
 }
 
 /// Goes to the message that the selected one answers.
@@ -195,8 +194,8 @@ mod tests {
         Scroll::At { item: ItemKey::Entry(Seq(seq)), below: 0 }
     }
 
-    fn around(app: &mut App, seqs: std::ops::RangeInclusive<u64>, seq: u64) {
-        let entries = seqs.map(|n| text(n, "bea", "words")).collect();
+    fn around(app: &mut App, seqs: &[u64], seq: u64) {
+        let entries = seqs.iter().map(|n| text(*n, "bea", "words")).collect();
         let place = Place::Around(Seq(seq));
         let page =
             Page { conversation: id(1), place, entries, amends: Vec::new(), is_oldest: false };
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!(loads(&press(&mut app, "/goto 250<enter>")), []);
         assert_eq!(here(&app).1, at(250));
         assert_eq!(loads(&press(&mut app, "/goto 40<enter>")), [Place::Around(Seq(40))]);
-        around(&mut app, 1..=90, 40);
+        around(&mut app, &(1..=90).collect::<Vec<_>>(), 40);
         assert_eq!(here(&app), (id(1), at(40), Some(Seq(40))));
         let timeline = &app.current().expect("a conversation").timeline;
         assert_eq!((timeline.oldest(), timeline.newest()), (Some(Seq(1)), Some(Seq(90))));
@@ -220,7 +219,7 @@ mod tests {
     fn a_page_for_another_window_is_not_added_to_this_one() {
         let mut app = lobby();
         press(&mut app, "/goto 40<enter>");
-        around(&mut app, 1..=90, 40);
+        around(&mut app, &(1..=90).collect::<Vec<_>>(), 40);
         for place in [Place::Before(Seq(201)), Place::After(Seq(300))] {
             let entries = (150..=200).map(|n| text(n, "bea", "late")).collect();
             let page =
@@ -236,7 +235,7 @@ mod tests {
     fn what_cannot_be_had_is_said_and_nothing_moves() {
         let mut app = lobby();
         press(&mut app, "/goto 40<enter>");
-        around(&mut app, 1..=0, 40);
+        around(&mut app, &[], 40);
         assert_eq!(here(&app).1, Scroll::Live);
         assert!(app.toast.is_some());
         let timeline = &app.current().expect("a conversation").timeline;

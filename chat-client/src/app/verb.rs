@@ -36,7 +36,7 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         name => Ok(name.to_owned()),
     };
     match verb {
-        Verb::Me | Verb::Reply | Verb::React if arguments.is_empty() => Err(usage()),
+        Verb::Me | Verb::Reply | Verb::React | Verb::Goto if arguments.is_empty() => Err(usage()),
         Verb::Join => match first.trim_start_matches('#') {
             "" => Err(usage()),
             room => ask(Ask::Join(room.to_owned())),
@@ -114,7 +114,6 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         }
         Verb::Search => Ok(find::search(app, arguments)),
         Verb::Mentions => Ok(find::mentions(app)),
-        Verb::Goto if arguments.is_empty() => Err(usage()),
         Verb::Goto => jump::goto(app, arguments),
         Verb::Reconnect => ask(Ask::Reconnect),
         Verb::Help => help(app, first),

@@ -18,7 +18,7 @@ use crate::search::Term;
 
 /// Most places that one search looks at. A search that finds less than it should by then says how
 /// far back it got.
-pub const EXAMINED_MAX: usize = 20_000;
+pub const EXAMINED_MAX: usize = 10_000;
 
 /// What is searched for.
 #[derive(Clone, Debug)]

@@ -240,7 +240,14 @@ pub(super) fn search(db: &Connection, search: &Search) -> Result<Findings, Store
         if only.is_some_and(|only| only != local) {
             continue;
         }
-        let seq = target(db, local, seq).map_err(failure)?.unwrap_or(seq);
+        let Some(row) = proposed(db, local, seq).map_err(failure)? else { continue };
+        // A message whose words were changed since is proposed by the change, too.
+        let fits = words(&row).is_some_and(|words| search.terms.iter().all(|t| t.matches(words)));
+        if !fits {
+            continue;
+        }
+        let target = row.envelope.and_then(|envelope| envelope.target);
+        let seq = target.map_or(seq, |target| target.seq);
         if judged.insert((conversation, seq)) {
             findings.hits.extend(judge.judge(conversation, seq)?);
         }
@@ -248,14 +255,11 @@ pub(super) fn search(db: &Connection, search: &Search) -> Result<Findings, Store
     Ok(findings)
 }
 
-/// What a record acts on.
-fn target(db: &Connection, local: i64, seq: Seq) -> Result<Option<Seq>, Error> {
-    let target: Option<i64> = db
-        .prepare_cached("SELECT target FROM record WHERE conversation = ?1 AND seq = ?2")?
-        .query_row(params![local, integer(seq.0)], |row| row.get(0))
-        .optional()?
-        .flatten();
-    Ok(target.and_then(|target| u64::try_from(target).ok()).map(Seq))
+/// The record at a place, as it was written.
+fn proposed(db: &Connection, local: i64, seq: Seq) -> Result<Option<HistoryRow>, Error> {
+    db.prepare_cached(&format!("SELECT {RECORD} FROM record WHERE conversation = ?1 AND seq = ?2"))?
+        .query_row(params![local, integer(seq.0)], reader::history_row)
+        .optional()
 }
 
 /// Terms as the index is asked for them: all of their threes, each in quotation marks. The index
