@@ -7,6 +7,7 @@
 //!   pty        a program in a terminal              screen     what a person sees there
 //!   loopback   a network of its own                 keys       what a person types
 //!   lines      what a child prints                chat       the real client as a child process
+//!   machine    people in front of terminals
 //! ```
 
 pub mod chat;
@@ -15,6 +16,7 @@ pub mod identity;
 pub mod keys;
 pub mod lines;
 pub mod loopback;
+pub mod machine;
 pub mod process;
 pub mod proxy;
 pub mod pty;

@@ -1,0 +1,136 @@
+//! The pictures in README: screens of the real client, of people who really talk through a relay.
+//!
+//! `screens` prints them; `screens README.md` puts them between the two marks in that file.
+
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use harness::{
+    machine::{Machine, join},
+    pty::Pty,
+    screen::Size,
+};
+
+/// A usual window.
+const USUAL: Size = Size { columns: 80, rows: 24 };
+/// One with room for two conversations.
+const WIDE: Size = Size { columns: 124, rows: 24 };
+/// Around the pictures in the file.
+const MARKS: [&str; 2] = ["<!-- screens: begin -->\n", "<!-- screens: end -->\n"];
+
+/// Prints screens of the client, or puts them into a file.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// The file with the two marks
+    file: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let pictures = pictures();
+    let Some(file) = cli.file else {
+        print!("{pictures}");
+        return ExitCode::SUCCESS;
+    };
+    let placed = fs::read_to_string(&file)
+        .map_err(|error| error.to_string())
+        .and_then(|text| placed(&text, &pictures))
+        .and_then(|text| fs::write(&file, text).map_err(|error| error.to_string()));
+    match placed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {}: {why}", file.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The text with the pictures where they belong.
+fn placed(text: &str, pictures: &str) -> Result<String, String> {
+    let missing = |mark: &str| format!("there is no line {}", mark.trim_end());
+    let (before, rest) = text.split_once(MARKS[0]).ok_or_else(|| missing(MARKS[0]))?;
+    let (_, after) = rest.split_once(MARKS[1]).ok_or_else(|| missing(MARKS[1]))?;
+    Ok(format!("{before}{}{pictures}{}{after}", MARKS[0], MARKS[1]))
+}
+
+/// Lets two people talk, and looks at their screens meanwhile.
+fn pictures() -> String {
+    let machine = Machine::new();
+    let mut all = String::new();
+    let mut take = |title: &str, pty: &Pty| {
+        all.push_str(&format!("{title}\n\n```text\n{}```\n\n", picture(&pty.screen())));
+    };
+
+    let ada = machine.open("ada", USUAL);
+    ada.wait_for("Your name");
+    ada.type_keys("<C-u>ada<enter>");
+    ada.wait_for("No relay is known here");
+    take("The first start. One key, and there is a relay:", &ada);
+    ada.type_keys("t");
+    ada.wait_until("the lobby", |screen| screen.shows("#lobby") && screen.shows("connected"));
+    let bea = machine.open("bea", WIDE);
+    join(&bea, "bea");
+
+    ada.type_keys("/topic selective repeat, and tea<enter>");
+    bea.wait_for("selective repeat");
+    say(&bea, &ada, "good morning! the report says we lose **every third** ack on the ferry");
+    say(&ada, &bea, "and still nothing was lost or doubled?");
+    bea.type_keys("/reply nothing. look: what is not acknowledged is sent again,<C-j>with the same name and the same bytes:<C-j>```rust<C-j>if now >= sent_at + pto {<C-j>    retransmit(packet); // 你好, 再见<C-j>}<C-j>```<enter>");
+    ada.wait_for("retransmit(packet)");
+    ada.type_keys("/react 🎉<enter>");
+    bea.wait_for("🎉 1");
+    say(&ada, &bea, "@bea shall we show that in claas?");
+    ada.type_keys("/edit @bea shall we show that in class?<enter>");
+    bea.wait_for("(edited)");
+    ada.wait_until("it was read", |screen| {
+        screen.row("in class?").is_some_and(|r| r.contains("✓✓1/1"))
+    });
+    take(
+        "A conversation. Each own message says how far it has got, in signs, not in colours:",
+        &ada,
+    );
+
+    bea.type_keys("/join #lab<enter>");
+    bea.wait_for("#lab");
+    bea.type_keys("blackout for 20 s, then watch it resume<enter>");
+    bea.wait_for("watch it resume");
+    bea.type_keys("<f4>/delete");
+    bea.wait_for("erase");
+    take("Two conversations, members' presence, and what a command wants:", &bea);
+
+    ada.type_keys("<C-g>lo");
+    ada.wait_for("go to");
+    take("Anywhere with a few letters:", &ada);
+    ada.type_keys("<esc>");
+    ada.type_keys("<S-up>");
+    ada.wait_for("reply");
+    take("What can be done with a message:", &ada);
+    ada.type_keys("<esc>/search lose<enter>");
+    ada.wait_until("a result", |screen| screen.shows("every third") && screen.shows("of 1"));
+    take("Everything that was ever said, also in Chinese (`/search 你好`):", &ada);
+    all
+}
+
+fn say(speaker: &Pty, listener: &Pty, words: &str) {
+    speaker.type_keys(&format!("{words}<enter>"));
+    // Marks are not shown: the last word is.
+    listener.wait_for(words.rsplit(' ').next().unwrap_or(words));
+}
+
+/// The rows of a screen, as the terminal emulator shows them.
+fn picture(screen: &str) -> String {
+    screen.lines().map(|row| format!("{}\n", row.trim_end())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_replace_what_is_between_the_marks_only() {
+        let text = format!("a\n{}old\n{}b\n", MARKS[0], MARKS[1]);
+        let expected = format!("a\n{}new\n{}b\n", MARKS[0], MARKS[1]);
+        assert_eq!(placed(&text, "new\n"), Ok(expected));
+        assert!(placed("a\n", "new\n").is_err());
+    }
+}
