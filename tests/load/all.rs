@@ -2,6 +2,7 @@
 
 use crate::cli::{
     Durable, Fanout, Hostile, Idle, Latency, Measurement, Pairs, Start, Store, Storm, Terminal,
+    Typing,
 };
 
 /// They, and the store for those that are not about the chosen one.
@@ -23,6 +24,7 @@ pub(crate) fn measurements(chosen: Store) -> Vec<(Measurement, Store)> {
         Measurement::Durable(Durable { publishers: 8, window: 32, secs: 5 }),
         Measurement::Start(Start { messages: 1_000_000, conversations: 10_000, kills: 3 }),
         Measurement::Terminal(Terminal { messages: 1_000_000, sends: 50, starts: 5 }),
+        Measurement::Typing(Typing { keys: 300, rate: 500 }),
         Measurement::Hostile(Hostile { messages: 1_000_000, silent: 5_000, secs: 6, rounds: 4 }),
     ]
     .map(|measurement| (measurement, chosen))

@@ -88,6 +88,8 @@ pub(crate) enum Measurement {
     Hostile(Hostile),
     /// Time of a headless message, and to the first screen with much history
     Terminal(Terminal),
+    /// Time from a key to the screen while a room is busy, and what a client costs at rest
+    Typing(Typing),
     /// All of them as the budgets define them
     All,
 }
@@ -199,6 +201,17 @@ pub(crate) struct Hostile {
     /// How often each attack comes and goes; a 99th percentile of one round is mostly the disk's mood
     #[arg(long, default_value_t = 4)]
     pub(crate) rounds: u32,
+}
+
+/// See [`crate::typing`].
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Typing {
+    /// Keys that are pressed
+    #[arg(long, default_value_t = 300)]
+    pub(crate) keys: u32,
+    /// Messages per second that come meanwhile
+    #[arg(long, default_value_t = 500)]
+    pub(crate) rate: u32,
 }
 
 /// See [`crate::terminal`].

@@ -5,7 +5,7 @@
 //!   report     figures, budgets     stats     latencies, usage                reordered
 //!   disk       how fast it is just now
 //!   room, member, author, payload   who says what, and who reads it
-//!   fanout latency idle storm pairs durable start hostile terminal   a measurement each
+//!   fanout latency idle storm pairs durable start hostile terminal typing   a measurement each
 //! ```
 //!
 //! Everything runs on one thread: the relay should have the rest of the machine, and on a small one
@@ -33,6 +33,7 @@ mod start;
 mod stats;
 mod storm;
 mod terminal;
+mod typing;
 
 use std::{io, process::ExitCode};
 
@@ -97,6 +98,7 @@ async fn measure(measurement: &Measurement, common: &Common) -> Result<Report, B
         Measurement::Start(options) => start::run(options, common).await,
         Measurement::Hostile(options) => hostile::run(options, common).await,
         Measurement::Terminal(options) => terminal::run(options, common),
+        Measurement::Typing(options) => typing::run(options, common).await,
         Measurement::All => Err(BenchError::Failed("all is many measurements".to_owned())),
     }
 }
