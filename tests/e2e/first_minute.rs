@@ -1,8 +1,6 @@
 //! The first minute, as people have it: two homes that have never seen a relay, two terminals on a
 //! machine where none runs, keys and screens.
 
-use std::fs;
-
 use harness::{
     machine::{Machine, host, host_for, join, leave, wait_for_lobby},
     pty::Pty,
@@ -19,7 +17,7 @@ fn is_marked(screen: &Screen, words: &str, mark: &str) -> bool {
 }
 
 fn talk(size: Size) {
-    let machine = Machine::new();
+    let machine = Machine::fresh();
     let mut ada = machine.open("ada", size);
     host(&ada, "ada");
     let mut bea = machine.open("bea", size);
@@ -131,7 +129,7 @@ fn two_people_talk_within_a_minute_in_a_large_window() {
 
 #[test]
 fn leaving_at_the_first_question_leaves_nothing_behind() {
-    let machine = Machine::new();
+    let machine = Machine::fresh();
     let mut pty = machine.open("ada", USUAL);
     pty.wait_for("Your name");
     pty.type_keys("<C-c>");
@@ -142,7 +140,7 @@ fn leaving_at_the_first_question_leaves_nothing_behind() {
 
 #[test]
 fn a_relay_for_the_network_runs_again_with_its_home() {
-    let machine = Machine::new();
+    let machine = Machine::fresh();
     let ada = machine.open("ada", USUAL);
     host_for(&ada, "ada", "n");
     ada.type_keys("hello network<enter>");
@@ -168,7 +166,7 @@ fn a_relay_for_the_network_runs_again_with_its_home() {
 
 #[test]
 fn a_relay_whose_port_is_taken_says_so_and_locks_nobody_out() {
-    let machine = Machine::new();
+    let machine = Machine::fresh();
     let ada = machine.open("ada", USUAL);
     host(&ada, "ada");
     ada.type_keys("mine<enter>");
@@ -192,7 +190,7 @@ fn a_relay_whose_port_is_taken_says_so_and_locks_nobody_out() {
 
 #[test]
 fn a_home_that_moved_to_another_relay_hosts_no_more() {
-    let machine = Machine::new();
+    let machine = Machine::fresh();
     let ada = machine.open("ada", USUAL);
     host(&ada, "ada");
     leave(ada);
@@ -212,7 +210,7 @@ fn a_home_that_moved_to_another_relay_hosts_no_more() {
 /// reaction is a line of its own, and people have names.
 #[test]
 fn a_history_reads_as_its_authors_left_it() {
-    let machine = Machine::new();
+    let machine = Machine::fresh();
     let ada = machine.open("ada", USUAL);
     host(&ada, "ada");
     let bea = machine.open("bea", USUAL);

@@ -20,7 +20,7 @@ impl Machine {
     /// # Panics
     ///
     /// Without a temporary directory, or a network of its own.
-    pub fn new() -> Self {
+    pub fn fresh() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         for name in ["runtime", "tmp"] {
             let path = directory.path().join(name);

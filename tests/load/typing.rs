@@ -149,9 +149,9 @@ impl Moment {
     }
 
     fn since(&self, before: &Self) -> Usage {
-        let seconds = (self.at - before.at).as_secs_f64();
+        let seconds = self.at.duration_since(before.at).as_secs_f64();
         Usage {
-            cores: (self.cpu - before.cpu).as_secs_f64() / seconds,
+            cores: self.cpu.saturating_sub(before.cpu).as_secs_f64() / seconds,
             wakeups_per_second: number(self.wakeups - before.wakeups) / seconds,
         }
     }

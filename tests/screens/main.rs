@@ -2,7 +2,12 @@
 //!
 //! `screens` prints them; `screens README.md` puts them between the two marks in that file.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use harness::{
@@ -29,8 +34,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let pictures = pictures();
     let Some(file) = cli.file else {
-        print!("{pictures}");
-        return ExitCode::SUCCESS;
+        return match io::stdout().write_all(pictures.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
     };
     let placed = fs::read_to_string(&file)
         .map_err(|error| error.to_string())
@@ -55,10 +62,12 @@ fn placed(text: &str, pictures: &str) -> Result<String, String> {
 
 /// Lets two people talk, and looks at their screens meanwhile.
 fn pictures() -> String {
-    let machine = Machine::new();
-    let mut all = String::new();
+    let machine = Machine::fresh();
+    let mut pictures = Vec::new();
     let mut take = |title: &str, pty: &Pty| {
-        all.push_str(&format!("{title}\n\n```text\n{}```\n\n", picture(&pty.screen())));
+        let screen = pty.screen();
+        let rows: Vec<_> = screen.lines().map(str::trim_end).collect();
+        pictures.push(format!("{title}\n\n```text\n{}\n```\n\n", rows.join("\n")));
     };
 
     let ada = machine.open("ada", USUAL);
@@ -108,18 +117,13 @@ fn pictures() -> String {
     ada.type_keys("<esc>/search lose<enter>");
     ada.wait_until("a result", |screen| screen.shows("every third") && screen.shows("of 1"));
     take("Everything that was ever said, also in Chinese (`/search 你好`):", &ada);
-    all
+    pictures.concat()
 }
 
 fn say(speaker: &Pty, listener: &Pty, words: &str) {
     speaker.type_keys(&format!("{words}<enter>"));
     // Marks are not shown: the last word is.
     listener.wait_for(words.rsplit(' ').next().unwrap_or(words));
-}
-
-/// The rows of a screen, as the terminal emulator shows them.
-fn picture(screen: &str) -> String {
-    screen.lines().map(|row| format!("{}\n", row.trim_end())).collect()
 }
 
 #[cfg(test)]
