@@ -1,7 +1,7 @@
 //! One conversation as the screen knows it: what the list says about it, its timeline, what waits
 //! in the outbox, what is being written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{
     ids::{AccountId, ConversationId, MessageId, Seq},
@@ -11,12 +11,16 @@ use protocol::{
 use super::{
     composer::Composer,
     effect::Saying,
+    mention::is_mentioned,
     purpose::Purpose,
     timeline::{Entry, Scroll, Timeline},
 };
 
 /// How long a person counts as writing after the last sign of it.
 pub const TYPING_MILLIS: u64 = 6_000;
+
+/// Most messages of one batch that are counted as naming somebody.
+const MENTIONS_MAX: usize = 1_000;
 
 /// What the conversation list says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,6 +213,8 @@ pub struct Conversation {
     pub selected: Option<Seq>,
     /// The first record that was unread when the conversation was opened.
     pub unread_from: Option<Seq>,
+    /// Unread messages that name this account, of those that came while this client ran.
+    pub mentions: BTreeSet<Seq>,
     /// A page was asked for and has not come.
     pub is_loading: bool,
     /// Who is in it, the highest rank first; empty before anybody asked.
@@ -235,6 +241,7 @@ impl Conversation {
             scroll_wish: 0,
             selected: None,
             unread_from: None,
+            mentions: BTreeSet::new(),
             is_loading: false,
             people: Vec::new(),
             typing: BTreeMap::new(),
@@ -247,6 +254,7 @@ impl Conversation {
     /// Takes what the relay says now.
     pub fn update(&mut self, summary: Summary) {
         self.reported_read = self.reported_read.max(summary.read);
+        self.mentions = self.mentions.split_off(&summary.read.next());
         self.summary = summary;
     }
 
@@ -276,8 +284,16 @@ impl Conversation {
         }
         self.reported_read = seq;
         self.summary.read = self.summary.read.max(seq);
+        self.mentions = self.mentions.split_off(&seq.next());
         self.summary.unread = self.summary.head.0.saturating_sub(seq.0).min(self.summary.unread);
         Some(seq)
+    }
+
+    /// Notes which of these new messages name somebody who has not read them.
+    pub fn note_mentions(&mut self, entries: &[Entry], name: &str) {
+        let unread = entries.iter().filter(|e| e.seq > self.reported_read && !e.sender.is_me());
+        let naming = unread.filter(|e| e.words().is_some_and(|words| is_mentioned(words, name)));
+        self.mentions.extend(naming.map(|entry| entry.seq).take(MENTIONS_MAX));
     }
 
     /// Notes how far others have got. Progress only rises.

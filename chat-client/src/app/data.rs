@@ -219,7 +219,13 @@ fn on_nothing(app: &mut App, id: ConversationId, seq: Seq) -> Vec<Effect> {
 }
 
 fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Effect> {
+    let has_history = app.has_history(id);
     let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
+    conversation.note_mentions(&entries, &app.link.name);
+    if !has_history {
+        // Of a conversation that nobody has looked at, there is nothing to add to.
+        return Vec::new();
+    }
     for entry in entries.iter().filter(|entry| entry.is_speech()) {
         conversation.end_typing(entry.sender.name());
     }

@@ -98,7 +98,7 @@ impl Session {
             }
             tokio::select! {
                 Some(event) = self.performed.recv() => return Some(event),
-                event = self.handle.next_event() => self.on_node(&event?, app),
+                event = self.handle.next_event() => self.on_node(&event?),
             }
         }
     }
@@ -175,14 +175,11 @@ impl Session {
         self.handle.close().await;
     }
 
-    fn on_node(&mut self, event: &NodeEvent, app: &App) {
+    fn on_node(&mut self, event: &NodeEvent) {
         match event {
             NodeEvent::Status(status) => self.on_status(status),
             NodeEvent::Appended { conversation, from, to } => {
-                // Of a conversation that nobody has looked at, there is nothing to add to.
-                if app.has_history(*conversation) {
-                    self.performer.load_new(*conversation, *from, *to, self.own.clone());
-                }
+                self.performer.load_new(*conversation, *from, *to, self.own.clone());
             }
             NodeEvent::Missed => self.is_behind = true,
             NodeEvent::Conversation(_)

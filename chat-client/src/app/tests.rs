@@ -515,3 +515,22 @@ fn members_are_asked_for_again_when_they_change() {
     press(&mut app, "<esc>");
     assert!(!app.lists_members);
 }
+
+#[test]
+fn messages_that_name_me_are_counted_until_they_are_read() {
+    let mut app = lobby();
+    let ops = Summary { unread: 3, head: Seq(3), ..room(2, "ops") };
+    update(&mut app, Event::Data(Data::Conversation(Box::new(ops.clone()))));
+    let entries = vec![
+        text(1, "bea", "hello"),
+        text(2, "bea", "Ada? it is red"),
+        text(3, "ada", "ada here"),
+    ];
+    update(&mut app, Event::Data(Data::Appended(id(2), entries)));
+    let count = |app: &App| app.conversation(id(2)).expect("known").mentions.len();
+    assert_eq!(count(&app), 1);
+    assert!(!app.has_history(id(2)), "nobody has looked at it");
+    let read = Summary { unread: 1, read: Seq(2), ..ops };
+    update(&mut app, Event::Data(Data::Conversation(Box::new(read))));
+    assert_eq!(count(&app), 0);
+}

@@ -50,6 +50,12 @@ fn line(
         (Standing::Joined | Standing::Outside, 1..=999) => format!(" {}", summary.unread),
         (Standing::Joined | Standing::Outside, _) => " 999+".to_owned(),
     };
+    let mentions = match conversation.mentions.len() {
+        0 => String::new(),
+        count @ 1..=99 => format!(" @{count}"),
+        _ => " @99+".to_owned(),
+    };
+    let news = format!("{mentions}{news}");
     let is_here = summary.peer.is_some_and(|peer| app.online.contains(&peer));
     let presence = if is_here { "● " } else { "" };
     let room = cells.saturating_sub(place.len() + text::width(presence) + news.len());

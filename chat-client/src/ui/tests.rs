@@ -105,6 +105,7 @@ pub(super) fn busy() -> App {
     let reached =
         vec![(AccountId([2; 16]), Seq(12), Seq(12)), (AccountId([3; 16]), Seq(9), Seq(5))];
     data(&mut app, Data::Progress(id(1), Reached::Members(reached)));
+    data(&mut app, Data::Appended(id(2), vec![text(30, "dora", "@ada: it is red")]));
     app
 }
 
