@@ -521,11 +521,8 @@ fn messages_that_name_me_are_counted_until_they_are_read() {
     let mut app = lobby();
     let ops = Summary { unread: 3, head: Seq(3), ..room(2, "ops") };
     update(&mut app, Event::Data(Data::Conversation(Box::new(ops.clone()))));
-    let entries = vec![
-        text(1, "bea", "hello"),
-        text(2, "bea", "Ada? it is red"),
-        text(3, "ada", "ada here"),
-    ];
+    let entries =
+        vec![text(1, "bea", "hello"), text(2, "bea", "Ada? it is red"), text(3, "ada", "ada here")];
     update(&mut app, Event::Data(Data::Appended(id(2), entries)));
     let count = |app: &App| app.conversation(id(2)).expect("known").mentions.len();
     assert_eq!(count(&app), 1);
