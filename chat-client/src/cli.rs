@@ -68,6 +68,12 @@ pub struct Common {
     /// Trusts the relay whose key has this fingerprint
     #[arg(long, global = true, value_name = "FINGERPRINT")]
     pub trust: Option<Fingerprint>,
+    /// Reads settings from this file [default: config.toml in the config directory of XDG]
+    #[arg(long, global = true, value_name = "FILE", env = "CHAT_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Gives a setting this value for now; `chat-client config` lists them
+    #[arg(long = "set", global = true, value_name = "NAME=VALUE")]
+    pub settings: Vec<String>,
     /// Prints JSON, one object a line
     #[arg(long, global = true)]
     pub json: bool,
@@ -113,6 +119,12 @@ pub enum Command {
     Trust(Trust),
     /// Finds out what works and what does not, and why
     Doctor,
+    /// Shows the settings of the full-screen client, where they are, and what is wrong with them
+    Config {
+        /// What to do; nothing shows
+        #[command(subcommand)]
+        command: Option<ConfigCommand>,
+    },
     /// Prints a completion script
     Completions {
         /// For which shell
@@ -481,6 +493,17 @@ pub enum TrustCommand {
         /// @name
         who: Target,
     },
+}
+
+/// `config …`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Prints what is in force, as TOML, and where it came from
+    Show,
+    /// Prints where the file is
+    Path,
+    /// Says what is wrong with it
+    Check,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

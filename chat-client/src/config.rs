@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use protocol::ids::Fingerprint;
 
-use crate::{cli::Common, node::NameOrigin, relays::Relays, report::Failure, store::home::Home};
+use crate::{
+    cli::Common, node::NameOrigin, relays::Relays, report::Failure, settings::Sources,
+    store::home::Home,
+};
 
 /// The name of somebody whose login name is unknown or no name.
 const NAME_FALLBACK: &str = "guest";
@@ -26,6 +29,8 @@ pub struct Config {
     pub json: bool,
     /// When to give up; never, if not given.
     pub timeout: Option<Duration>,
+    /// What the settings of the full-screen client are made from.
+    pub settings: Sources,
 }
 
 impl Config {
@@ -40,6 +45,16 @@ impl Config {
             Some(name) => (name.trim_start_matches('@').to_owned(), NameOrigin::Chosen),
             None => (login_name(), NameOrigin::Default),
         };
+        let settings = Sources {
+            is_named: common.config.is_some(),
+            file: common.config.unwrap_or_else(|| home.config()),
+            environment: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+            flags: common.settings,
+        };
         Ok(Self {
             home,
             relay: common.relay.filter(|relay| !relay.trim().is_empty()),
@@ -48,6 +63,7 @@ impl Config {
             name_origin,
             json: common.json,
             timeout: common.timeout,
+            settings,
         })
     }
 

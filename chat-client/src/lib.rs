@@ -19,6 +19,8 @@ pub mod output;
 pub mod relays;
 pub mod report;
 pub mod search;
+pub mod settings;
+pub mod spelling;
 pub mod store;
 pub mod terminal;
 pub mod ui;

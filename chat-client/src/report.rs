@@ -92,6 +92,9 @@ pub enum Failure {
     /// `doctor` found something.
     #[error("{0} checks failed")]
     Unhealthy(usize),
+    /// The settings have mistakes.
+    #[error("{0} settings cannot be used")]
+    BadSettings(usize),
     /// The given time is over.
     #[error("not done within the given time")]
     Timeout,
@@ -155,7 +158,7 @@ impl Failure {
     /// What the shell is told.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::HomeBusy { .. } => Exit::Usage,
+            Self::Usage(_) | Self::BadSettings(_) | Self::HomeBusy { .. } => Exit::Usage,
             Self::NoRelay | Self::Unreachable { .. } => Exit::Unreachable,
             Self::NotTrusted { .. }
             | Self::OtherFingerprint { .. }
@@ -224,6 +227,7 @@ impl Failure {
             | Self::NoRelay
             | Self::NotFound { .. }
             | Self::Unhealthy(_)
+            | Self::BadSettings(_)
             | Self::Timeout
             | Self::Interrupted
             | Self::Terminated
@@ -273,7 +277,7 @@ impl Failure {
             Self::AuditMismatch { .. } => {
                 &["the relay was restored from a copy, or something is wrong: ask its operator"]
             }
-            Self::Unhealthy(_) => &["the lines above say what to do"],
+            Self::Unhealthy(_) | Self::BadSettings(_) => &["the lines above say what to do"],
             Self::NoTerminal { .. } => &["chat-client --help lists the commands that need none"],
             Self::Exists { .. } => &["--force overwrites it"],
             Self::OwnerGone => &["try again"],

@@ -89,6 +89,15 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
             Vec::new()
         }
         Data::Unsaid(id, text, why) => on_unsaid(app, id, &text, why),
+        Data::Saved(changes, Ok(file)) => {
+            app.preferences.keep(&changes);
+            app.say(format!("saved in {file}"));
+            Vec::new()
+        }
+        Data::Saved(_, Err(why)) => {
+            app.complain(format!("not saved: {why}"));
+            Vec::new()
+        }
         Data::Answered(answer) => on_answer(app, answer),
         Data::Found(purpose, found) => find::on_found(app, purpose, found),
     }

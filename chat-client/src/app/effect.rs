@@ -7,6 +7,7 @@ use protocol::{
 
 use super::{Wheel, event::Place, picker::Purpose};
 use crate::search::Query;
+use crate::settings::save::Change;
 
 /// Something to be done outside the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,9 @@ pub enum Effect {
     Bell,
     /// Give the mouse to the terminal, or take it.
     Wheel(Wheel),
+    /// Write these settings into the file; answered by
+    /// [`Data::Saved`](super::event::Data::Saved).
+    Save(Vec<Change>),
     /// Paint everything anew.
     Redraw,
     /// Stop as a job of the shell until it continues us.

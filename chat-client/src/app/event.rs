@@ -14,6 +14,7 @@ use super::{
     picker::Purpose,
     timeline::{Entry, ItemKey, Scroll},
 };
+use crate::settings::save::Change;
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,6 +127,8 @@ pub enum Data {
     Told(String),
     /// These words are not on their way, and why.
     Unsaid(ConversationId, String, String),
+    /// These settings are in the file now, which is there; or why they are not.
+    Saved(Vec<Change>, Result<String, String>),
     /// What came of an [`Ask`](super::effect::Ask).
     Answered(Result<Answer, String>),
     /// What a search found, or why it could not be made.

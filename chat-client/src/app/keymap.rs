@@ -97,7 +97,7 @@ pub fn written(key: KeyEvent) -> Option<char> {
 }
 
 /// How the table writes a key.
-fn name(key: KeyEvent) -> Option<String> {
+pub fn name(key: KeyEvent) -> Option<String> {
     let code = match key.code {
         KeyCode::Char(' ') => "Space".to_owned(),
         KeyCode::Char(character) => character.to_string(),

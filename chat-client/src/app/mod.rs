@@ -35,6 +35,7 @@ pub mod purpose;
 pub mod run;
 mod seek;
 mod session;
+mod set;
 mod setup;
 pub mod slash;
 pub mod timeline;
@@ -70,6 +71,7 @@ use self::{
     link::{Link, LinkState},
     picker::Picker,
 };
+use crate::settings::{Preferences, Problem};
 
 pub use self::{run::run, update::update};
 
@@ -130,6 +132,10 @@ pub struct App {
     unsaved: Option<(ConversationId, WallTime)>,
     /// Whether the terminal's wheel scrolls.
     pub wheel: Wheel,
+    /// What the person has decided about the client.
+    pub preferences: Preferences,
+    /// What is to be said with the first conversation on the screen.
+    greeting: Option<Toast>,
     /// Where to go as soon as it is known: what the person asked to join or open.
     wanted: Option<ConversationId>,
 }
@@ -218,8 +224,23 @@ impl App {
             previous: None,
             unsaved: None,
             wheel: Wheel::Scrolls,
+            preferences: Preferences::default(),
+            greeting: None,
             wanted: None,
         }
+    }
+
+    /// Takes what the person has decided, and what of it cannot be used.
+    pub fn configure(&mut self, preferences: Preferences, problems: &[Problem]) {
+        self.wheel = if preferences.values.ui.mouse { Wheel::Scrolls } else { Wheel::IsTerminals };
+        self.preferences = preferences;
+        self.greeting = problems.first().map(|problem| Toast {
+            text: match problems.len() {
+                1 => format!("settings: {problem}"),
+                count => format!("settings: {problem} (1 of {count}: chat-client config check)"),
+            },
+            mood: Mood::Error,
+        });
     }
 
     /// The conversations in the order of the list: rooms, people, strangers who ask; in each part,

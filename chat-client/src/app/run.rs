@@ -21,7 +21,7 @@ use super::{
     App, Colour,
     composer::COMPOSER_BYTES_MAX,
     effect::{Effect, SetupStep},
-    event::{Event, Focus},
+    event::{Data, Event, Focus},
     first_run::Setup,
     session::{Session, wall_clock},
     setup::{self, Outcome},
@@ -33,6 +33,10 @@ use crate::{
     external,
     host::Hosted,
     report::Failure,
+    settings::{
+        Preferences,
+        save::{self, Change},
+    },
     terminal::{self, EndSignals, Screen},
     ui,
 };
@@ -56,8 +60,11 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let failed = |error| Failure::io("cannot use the terminal", error);
     let signals = EndSignals::catch().map_err(failed)?;
     let screen = Screen::take().map_err(|error| Failure::NoTerminal { error })?;
+    let mut app = App::new(wall_clock(), TimeZone::system(), colour());
+    let (preferences, problems) = Preferences::load(&config.settings);
+    app.configure(preferences, &problems);
     let mut client = Client {
-        app: App::new(wall_clock(), TimeZone::system(), colour()),
+        app,
         step: Some(Box::pin(setup::begin(config.clone()))),
         config,
         screen,
@@ -261,6 +268,10 @@ impl Client {
                         session.try_to("open the link", external::open_link(link));
                     }
                 }
+                Effect::Save(changes) => {
+                    let saved = self.save(changes);
+                    self.update(Event::Data(saved))?;
+                }
                 Effect::Setup(step) => self.set_up(step),
                 other => {
                     if let Some(session) = &mut self.session {
@@ -288,6 +299,13 @@ impl Client {
             Event::Edited(id, edited.map_err(|error| error.to_string()))
         }));
         Ok(())
+    }
+
+    fn save(&self, changes: Vec<Change>) -> Data {
+        let file = &self.config.settings.file;
+        let saved = save::save(file, &changes);
+        let saved = saved.map(|()| file.display().to_string()).map_err(|error| error.to_string());
+        Data::Saved(changes, saved)
     }
 
     fn set_up(&mut self, step: SetupStep) {

@@ -126,6 +126,7 @@ impl Session {
             | Effect::OpenLink(_)
             | Effect::Bell
             | Effect::Wheel(_)
+            | Effect::Save(_)
             | Effect::Redraw
             | Effect::Suspend
             | Effect::Quit => {}

@@ -1,6 +1,8 @@
 //! Slash commands: one table of names, aliases, arguments and help. What is not in it is never
 //! sent as text; the nearest name is suggested. `//x` sends `/x`.
 
+use crate::spelling;
+
 /// A command of the table.
 pub struct Command {
     /// What to call it, then its other names. Without the slash, in lower case.
@@ -76,6 +78,8 @@ pub enum Verb {
     Goto,
     /// Connect now.
     Reconnect,
+    /// Show or change settings.
+    Set,
     /// Show help.
     Help,
     /// Leave the program.
@@ -128,6 +132,7 @@ pub const COMMANDS: &[Command] = &[
     command(&["unblock", "unignore"], "NAME", Verb::Unblock, "take them again"),
     command(&["nick"], "NAME", Verb::Nick, "take another name"),
     command(&["reconnect"], "", Verb::Reconnect, "try to connect now"),
+    command(&["set"], "[NAME [VALUE]]", Verb::Set, "show or change settings; /set save keeps them"),
     command(&["help", "h"], "[COMMAND]", Verb::Help, "keys and commands"),
     command(&["quit", "exit", "q"], "", Verb::Quit, "leave the program"),
 ];
@@ -174,35 +179,10 @@ impl Command {
     }
 }
 
-/// The name that was probably meant: one that continues what was written, or is at most two
-/// changes away and not wholly different.
+/// The name that was probably meant.
 fn nearest(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase();
-    let names = || COMMANDS.iter().flat_map(|command| command.names.iter().copied());
-    if let Some(longer) = names().find(|known| !name.is_empty() && known.starts_with(&name)) {
-        return Some(longer);
-    }
-    names()
-        .map(|known| (distance(&name, known), known))
-        .filter(|(distance, known)| *distance <= 2 && *distance < known.chars().count())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    let names = COMMANDS.iter().flat_map(|command| command.names.iter().copied());
+    spelling::nearest(&name.to_lowercase(), names)
 }
 
 #[cfg(test)]
@@ -235,10 +215,5 @@ mod tests {
             assert_eq!(*name, name.to_lowercase());
         }
         assert!(COMMANDS.iter().all(|command| of(command.verb).is_some()));
-    }
-
-    #[test]
-    fn distances_are_counted_in_changes() {
-        assert_eq!((distance("", "abc"), distance("kitten", "sitting")), (3, 3));
     }
 }

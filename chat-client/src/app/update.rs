@@ -53,6 +53,7 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
         Event::Data(data) => data::update(app, data),
         Event::Setup(Setup::Ready) => {
             app.first_run = None;
+            app.toast = app.greeting.clone();
             Vec::new()
         }
         Event::Setup(setup) => app.first_run.get_or_insert_default().on_setup(setup),
@@ -102,7 +103,7 @@ pub(super) fn show(app: &mut App, id: ConversationId) -> Vec<Effect> {
     app.overlay = None;
     app.completion = None;
     app.bar = None;
-    app.toast = None;
+    app.toast = app.greeting.take();
     effects.push(shown(app));
     if app.lists_members {
         effects.push(Effect::Ask(Ask::Members(id)));
@@ -150,7 +151,7 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     if let Some(first_run) = &mut app.first_run {
         return first_run.on_key(key);
     }
-    let action = keymap::lookup(key);
+    let action = app.preferences.keys.lookup(key);
     let is_leaving_key = matches!(action, Some(Action::Interrupt | Action::DeleteOrLeave));
     if app.is_leaving && !is_leaving_key {
         app.is_leaving = false;
@@ -211,7 +212,10 @@ fn on_written(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     if character == ':' {
         completion::close_shortcode(conversation);
     }
-    let effects = typing(conversation.summary.id, &conversation.composer);
+    let mut effects = typing(conversation.summary.id, &conversation.composer);
+    if !app.preferences.values.ui.typing {
+        effects.clear();
+    }
     note_written(app);
     completion::offer(app);
     effects

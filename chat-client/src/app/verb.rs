@@ -12,7 +12,7 @@ use super::{
     conversation::{PendingState, Sort, Standing},
     deletion,
     effect::{Ask, Effect, Saying},
-    find, jump,
+    find, jump, set,
     slash::{self, Verb},
     timeline::{Entry, Timeline},
     update,
@@ -116,6 +116,7 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         Verb::Mentions => Ok(find::mentions(app)),
         Verb::Goto => jump::goto(app, arguments),
         Verb::Reconnect => ask(Ask::Reconnect),
+        Verb::Set => set::perform(app, first, rest),
         Verb::Help => help(app, first),
         Verb::Quit => Ok(update::leave(app)),
     }

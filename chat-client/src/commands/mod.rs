@@ -6,6 +6,7 @@ pub mod render;
 
 mod amended;
 mod audit;
+mod config;
 mod delivery;
 mod dm;
 mod doctor;
@@ -27,7 +28,7 @@ mod trust;
 mod whoami;
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, ConfigCommand},
     config::Config,
     output::{Output, Style},
     report::Failure,
@@ -54,6 +55,10 @@ async fn dispatch(command: Command, config: &Config, output: &mut Output) -> Res
         Command::Man { verb } => man::run(verb.as_deref(), output),
         Command::Trust(trust) => trust::run(trust, config, output).await,
         Command::Doctor => doctor::run(config, output).await,
+        Command::Config { command } => {
+            let command = command.unwrap_or(ConfigCommand::Show);
+            config::run(command, &config.settings, output)
+        }
         Command::Tail(tail) => {
             let session = Session::open_with_events(config).await?;
             tail::run(tail, session, output).await
@@ -89,6 +94,7 @@ async fn on_session(
         Command::Tail(_)
         | Command::Trust(_)
         | Command::Doctor
+        | Command::Config { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => unreachable!("dispatched before a session was opened"),
     }

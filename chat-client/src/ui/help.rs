@@ -9,12 +9,12 @@ use ratatui::{
 };
 
 use super::{text, theme::Theme};
-use crate::app::{Overlay, bar::DEEDS, keymap::BINDINGS, slash::COMMANDS};
+use crate::app::{App, Overlay, bar::DEEDS, slash::COMMANDS};
 
 /// Draws it over the whole pane.
-pub(super) fn draw(overlay: &Overlay, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+pub(super) fn draw(app: &App, overlay: &Overlay, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let (title, lines, from) = match overlay {
-        Overlay::Help(from) => ("keys and commands".to_owned(), help(theme, area), *from),
+        Overlay::Help(from) => ("keys and commands".to_owned(), help(app, theme, area), *from),
         Overlay::List { title, lines, from } => {
             let cells = usize::from(area.width);
             let rows = lines.iter().flat_map(|line| text::wrap(line, cells));
@@ -43,8 +43,8 @@ pub(super) fn draw(overlay: &Overlay, theme: &Theme, area: Rect, buffer: &mut Bu
     }
 }
 
-fn help(theme: &Theme, area: Rect) -> Vec<Line<'static>> {
-    let keys = BINDINGS.iter().map(|binding| (binding.keys.join(" "), binding.help));
+fn help(app: &App, theme: &Theme, area: Rect) -> Vec<Line<'static>> {
+    let keys = app.preferences.keys.rows().into_iter();
     let deeds = DEEDS.iter().map(|deed| (format!("Enter {}", deed.key), deed.help));
     let commands = COMMANDS.iter().map(|command| (command.usage(), command.help));
     let gap = || [(String::new(), "")];

@@ -83,7 +83,7 @@ pub fn view(app: &App, frame: &mut Frame<'_>) -> Vec<Drawn> {
         match overlay {
             Overlay::Pick(picker) => picker::draw(picker, &theme, main, frame),
             Overlay::Help(_) | Overlay::List { .. } => {
-                help::draw(overlay, &theme, main, frame.buffer_mut());
+                help::draw(app, overlay, &theme, main, frame.buffer_mut());
             }
         }
         return Vec::new();

@@ -215,6 +215,15 @@ fn words_with_markup() {
 }
 
 #[test]
+fn settings_are_listed_with_their_origins() {
+    snapshots("settings", || {
+        let mut app = app(vec![room(1, "lobby")]);
+        press(&mut app, "/set ui.theme dark<enter>/set<enter>");
+        app
+    });
+}
+
+#[test]
 fn help_is_printed_from_the_tables() {
     snapshots("help", || {
         let mut app = busy();
