@@ -14,7 +14,7 @@ use super::{
     picker::Purpose,
     timeline::{Entry, ItemKey, Scroll},
 };
-use crate::settings::save::Change;
+use crate::{app::Background, settings::save::Change};
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub enum Event {
     Resized,
     /// The terminal window is, or is no longer, in front.
     Focus(Focus),
+    /// What the terminal paints text on, told late.
+    Background(Background),
     /// It is now this late.
     Clock(WallTime),
     /// The system wants the client to end.

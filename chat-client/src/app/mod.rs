@@ -28,6 +28,7 @@ mod jump;
 pub mod keymap;
 pub mod link;
 pub mod links;
+mod look;
 pub mod mention;
 mod perform;
 pub mod picker;
@@ -73,7 +74,11 @@ use self::{
 };
 use crate::settings::{Preferences, Problem};
 
-pub use self::{run::run, update::update};
+pub use self::{
+    look::{Abilities, Background, Colour, Look},
+    run::run,
+    update::update,
+};
 
 /// How often a time on the screen changes.
 const TICK: Duration = Duration::from_secs(1);
@@ -87,8 +92,8 @@ pub struct App {
     pub now: WallTime,
     /// Where the person is, for hours and days.
     pub zone: TimeZone,
-    /// How colourful the screen may be.
-    pub colour: Colour,
+    /// What the terminal can do.
+    pub abilities: Abilities,
     /// Whether the window is in front.
     pub focus: Focus,
     /// The connection, the relay and the own account.
@@ -138,15 +143,6 @@ pub struct App {
     greeting: Option<Toast>,
     /// Where to go as soon as it is known: what the person asked to join or open.
     wanted: Option<ConversationId>,
-}
-
-/// How colourful the screen may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colour {
-    /// Not at all (`NO_COLOR`): bold, dim and reversed only.
-    None,
-    /// The terminal's own sixteen, so that its palette decides on dark or light.
-    Sixteen,
 }
 
 /// Who has the mouse.
@@ -200,7 +196,7 @@ impl App {
         Self {
             now,
             zone,
-            colour,
+            abilities: Abilities { colour, ..Abilities::default() },
             focus: Focus::Gained,
             link: Link::default(),
             heard: None,

@@ -11,8 +11,7 @@ use std::{
     task::Poll,
 };
 
-use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
-use futures_util::StreamExt as _;
+use crossterm::event::{Event as TerminalEvent, KeyEventKind};
 use jiff::tz::TimeZone;
 use protocol::ids::ConversationId;
 use tokio::time::sleep;
@@ -37,7 +36,10 @@ use crate::{
         Preferences,
         save::{self, Change},
     },
-    terminal::{self, EndSignals, Screen},
+    terminal::{
+        Cursor, EndSignals, Screen,
+        input::{Heard, Input},
+    },
     ui,
 };
 
@@ -59,16 +61,17 @@ type Editing = Pin<Box<dyn Future<Output = Event>>>;
 pub async fn run(config: Config) -> Result<(), Failure> {
     let failed = |error| Failure::io("cannot use the terminal", error);
     let signals = EndSignals::catch().map_err(failed)?;
-    let screen = Screen::take().map_err(|error| Failure::NoTerminal { error })?;
-    let mut app = App::new(wall_clock(), TimeZone::system(), colour());
+    let mut screen = Screen::take().map_err(|error| Failure::NoTerminal { error })?;
+    let mut app = App::new(wall_clock(), TimeZone::system(), Colour::None);
+    app.abilities = screen.abilities();
     let (preferences, problems) = Preferences::load(&config.settings);
     app.configure(preferences, &problems);
     let mut client = Client {
         app,
         step: Some(Box::pin(setup::begin(config.clone()))),
         config,
+        terminal: Some(screen.input()),
         screen,
-        terminal: Some(terminal::events()),
         editing: None,
         signals,
         session: None,
@@ -98,7 +101,7 @@ struct Client {
     config: Config,
     screen: Screen,
     /// Keys; `None` while another program has the terminal.
-    terminal: Option<EventStream>,
+    terminal: Option<Input>,
     /// That other program.
     editing: Option<Editing>,
     signals: EndSignals,
@@ -130,6 +133,7 @@ enum Happening {
 
 impl Client {
     async fn run(&mut self) -> io::Result<()> {
+        self.screen.set_wheel(self.app.wheel)?;
         self.draw()?;
         while self.flow == Flow::Go {
             let mut happening = Some(self.next().await);
@@ -172,7 +176,10 @@ impl Client {
                 biased;
                 signal = self.signals.next() => return Happening::Signal(signal),
                 event = typed(&mut self.terminal) => match event {
-                    Some(Ok(event)) => {
+                    Some(Ok(Heard::Background(background))) => {
+                        return Happening::Event(Event::Background(background));
+                    }
+                    Some(Ok(Heard::Event(event))) => {
                         if let Some(event) = translate(event) {
                             return Happening::Event(event);
                         }
@@ -197,7 +204,7 @@ impl Client {
             Happening::Event(event) => self.update(event)?,
             Happening::Edited(event) => {
                 self.screen.take_back()?;
-                self.terminal = Some(terminal::events());
+                self.terminal = Some(self.screen.input());
                 self.update(event)?;
             }
             // Meant for the program that has the terminal, and sent to all who share it.
@@ -324,6 +331,9 @@ impl Client {
         }
         let mut drawn = Vec::new();
         let app = &self.app;
+        self.screen.set_title(app.title())?;
+        let is_calm = app.preferences.values.ui.reduced_motion;
+        self.screen.set_cursor(if is_calm { Cursor::Steady } else { Cursor::Usual })?;
         self.screen.draw(|frame| drawn = ui::view(app, frame))?;
         for drawn in drawn {
             let effects = update(&mut self.app, Event::Drawn(drawn));
@@ -345,7 +355,7 @@ async fn done<T>(work: &mut Option<Pin<Box<dyn Future<Output = T>>>>) -> T {
     }
 }
 
-async fn typed(terminal: &mut Option<EventStream>) -> Option<io::Result<TerminalEvent>> {
+async fn typed(terminal: &mut Option<Input>) -> Option<io::Result<Heard>> {
     match terminal {
         Some(events) => events.next().await,
         None => std::future::pending().await,
@@ -370,10 +380,4 @@ fn translate(event: TerminalEvent) -> Option<Event> {
         TerminalEvent::FocusGained => Event::Focus(Focus::Gained),
         TerminalEvent::FocusLost => Event::Focus(Focus::Lost),
     })
-}
-
-fn colour() -> Colour {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    if is_set("NO_COLOR") || is_dumb { Colour::None } else { Colour::Sixteen }
 }

@@ -43,6 +43,10 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
             app.focus = focus;
             Vec::new()
         }
+        Event::Background(background) => {
+            app.abilities.background = Some(background);
+            Vec::new()
+        }
         Event::Resized => Vec::new(),
         Event::End => leave(app),
         Event::Key(key) => on_key(app, key),

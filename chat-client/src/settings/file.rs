@@ -67,7 +67,10 @@ impl Reader<'_> {
                 }
                 _ => match SETTINGS.iter().find(|setting| setting.key == name) {
                     Some(meant) => {
-                        self.problem(offset, &format!("`{name}` belongs below [{}]", meant.section))
+                        self.problem(
+                            offset,
+                            &format!("`{name}` belongs below [{}]", meant.section),
+                        );
                     }
                     None => self.unknown(offset, "key", name, SETTINGS.iter().map(Setting::path)),
                 },

@@ -54,7 +54,7 @@ impl Keys {
         let reachable = |action| self.of(action).next().is_some();
         let lost = BINDINGS.iter().filter(|binding| {
             let taken = |key: &&str| self.own.get(*key).is_some_and(Option::is_some);
-            !reachable(binding.action) && binding.keys.iter().any(|key| taken(key))
+            !reachable(binding.action) && binding.keys.iter().any(taken)
         });
         lost.map(|binding| Problem {
             line: None,
@@ -131,6 +131,10 @@ pub fn name_of(action: Action) -> &'static str {
         Action::Interrupt => "interrupt",
         Action::DeleteOrLeave => "delete-or-leave",
         Action::Wheel => "mouse",
+        Action::Members => "members",
+        Action::Split => "split",
+        Action::Swap => "swap",
+        Action::Editor => "editor",
         Action::Redraw => "redraw",
         Action::Suspend => "suspend",
     }
@@ -145,6 +149,7 @@ const fn name_of_edit(edit: Edit) -> &'static str {
         Edit::DeleteWordForward => "delete-word-forward",
         Edit::DeleteToStart => "delete-to-start",
         Edit::DeleteToEnd => "delete-to-end",
+        Edit::Recall => "recall",
         Edit::Yank => "yank",
         Edit::Undo => "undo",
         Edit::Redo => "redo",
@@ -191,11 +196,13 @@ const NAMED_KEYS: [&str; 13] = [
 ];
 const FUNCTION_KEYS: u8 = 12;
 
+/// Control, alt, shift.
+const PREFIXES: [&str; 3] = ["C-", "M-", "S-"];
+
 /// A key as [`keymap`] writes it, however its modifiers are ordered and its name is capitalised.
 fn canonical(written: &str) -> Result<String, String> {
     let mut rest = written;
     let mut held = [false; 3];
-    const PREFIXES: [&str; 3] = ["C-", "M-", "S-"];
     while let Some((index, after)) = PREFIXES.iter().enumerate().find_map(|(index, prefix)| {
         rest.strip_prefix(prefix).filter(|after| !after.is_empty()).map(|after| (index, after))
     }) {

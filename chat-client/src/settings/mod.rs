@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn what_is_printed_can_be_read_again() {
         let text = "[notify]\nhook = [\"a b\", \"c\"]\nquiet_hours = \"22:00-07:00\"\n\
-                    [notify.conversations]\n\"#a \\\"b\\\"\" = \"all\"\n[keys]\n\"C-g\" = \"help\"\n";
+                    [notify.conversations]\n\"#a \\\"b\\\"\" = \"all\"\n[keys]\n\"M-z\" = \"help\"\n";
         let (first, problems) = sources(text, &[], &["ui.title=off"]);
         assert_eq!(problems, "");
         let (second, problems) = sources(&first.to_toml(), &[], &[]);

@@ -61,7 +61,7 @@ pub(super) fn draw(
 /// True if the divider has something to say.
 pub(super) fn has_news(app: &App) -> bool {
     let speaks = |c: &Conversation| {
-        question(c).is_some() || hint(app, c, &Theme::of(app.colour), 0).is_some()
+        question(c).is_some() || hint(app, c, &Theme::of(app.look()), 0).is_some()
     };
     app.toast.is_some() || app.current().is_some_and(speaks)
 }

@@ -205,16 +205,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::app::Colour;
+    use crate::app::Look;
 
     fn shown(text: &str) -> Vec<String> {
-        let theme = Theme::of(Colour::None);
+        let theme = Theme::of(Look::PLAIN);
         rows(text, 40, "ada", &theme).iter().map(ToString::to_string).collect()
     }
 
     /// The words that have this modifier.
     fn with(text: &str, modifier: Modifier) -> Vec<String> {
-        let theme = Theme::of(Colour::None);
+        let theme = Theme::of(Look::PLAIN);
         let rows = rows(text, 40, "ada", &theme);
         let spans = rows.iter().flat_map(|row| &row.spans);
         let marked = spans.filter(|span| span.style.add_modifier.contains(modifier));
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_own_name_stands_out_inside_markup_too() {
-        let theme = Theme::of(Colour::None);
+        let theme = Theme::of(Look::PLAIN);
         let rows = rows("hey @ada and **Ada**", 40, "ada", &theme);
         let modifier = theme.mention.add_modifier;
         let marked: Vec<_> = rows[0]
@@ -293,7 +293,7 @@ mod tests {
             text in "[a *_`~#>\\[\\]()!<&\\n日\u{301}-]{0,80}",
             cells in 3usize..40,
         ) {
-            let theme = Theme::of(Colour::None);
+            let theme = Theme::of(Look::PLAIN);
             let mut left: Vec<char> = text.chars().collect();
             for row in rows(&text, cells, "ada", &theme) {
                 let row = row.to_string();

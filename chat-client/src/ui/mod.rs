@@ -12,6 +12,7 @@
 //! The view reads `&App` and nothing else. It returns what came to be on the screen, which the
 //! model needs for scrolling by pages and for marking messages as read.
 
+mod ascii;
 mod completion;
 mod composer;
 mod conversations;
@@ -22,6 +23,7 @@ mod hint;
 mod item;
 mod markup;
 mod members;
+mod palette;
 mod picker;
 mod status;
 mod text;
@@ -57,40 +59,48 @@ const MEMBERS_COLUMNS: u16 = 22;
 
 /// Draws the whole screen.
 pub fn view(app: &App, frame: &mut Frame<'_>) -> Vec<Drawn> {
-    let theme = Theme::of(app.colour);
+    let look = app.look();
+    let drawn = draw(app, &Theme::of(look), frame);
+    if look.is_ascii {
+        ascii::simplify(frame.buffer_mut());
+    }
+    drawn
+}
+
+fn draw(app: &App, theme: &Theme, frame: &mut Frame<'_>) -> Vec<Drawn> {
     let area = frame.area();
     if area.width == 0 || area.height == 0 {
         return Vec::new();
     }
     if let Some(first_run) = &app.first_run {
-        first_run::draw(first_run, &theme, frame);
+        first_run::draw(first_run, theme, frame);
         return Vec::new();
     }
     let [rest, status] =
         Layout::vertical([Constraint::Min(1), Constraint::Length(u16::from(area.height > 2))])
             .areas(area);
-    status::draw(app, &theme, status, frame.buffer_mut());
+    status::draw(app, theme, status, frame.buffer_mut());
     let main = if area.width >= TWO_PANES_COLUMNS_MIN {
         let columns = (area.width / 5).clamp(LIST_COLUMNS.0, LIST_COLUMNS.1);
         let [list, main] =
             Layout::horizontal([Constraint::Length(columns), Constraint::Min(1)]).areas(rest);
-        conversations::draw(app, &theme, list, frame.buffer_mut());
+        conversations::draw(app, theme, list, frame.buffer_mut());
         main
     } else {
         rest
     };
     if let Some(overlay) = &app.overlay {
         match overlay {
-            Overlay::Pick(picker) => picker::draw(picker, &theme, main, frame),
+            Overlay::Pick(picker) => picker::draw(picker, theme, main, frame),
             Overlay::Help(_) | Overlay::List { .. } => {
-                help::draw(app, overlay, &theme, main, frame.buffer_mut());
+                help::draw(app, overlay, theme, main, frame.buffer_mut());
             }
         }
         return Vec::new();
     }
     let (main, beside) = split(app, main);
-    let second = beside.and_then(|area| second(app, &theme, area, frame));
-    let first = conversation(app, &theme, main, frame);
+    let second = beside.and_then(|area| second(app, theme, area, frame));
+    let first = conversation(app, theme, main, frame);
     first.into_iter().chain(second).collect()
 }
 

@@ -215,6 +215,15 @@ fn words_with_markup() {
 }
 
 #[test]
+fn plain_ascii_has_no_art() {
+    snapshots("ascii", || {
+        let mut app = busy();
+        app.preferences.set("ui.ascii", "on").expect("a setting");
+        app
+    });
+}
+
+#[test]
 fn settings_are_listed_with_their_origins() {
     snapshots("settings", || {
         let mut app = app(vec![room(1, "lobby")]);

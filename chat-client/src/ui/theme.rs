@@ -3,7 +3,8 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use crate::app::Colour;
+use super::palette::{self, Palette};
+use crate::app::{Background, Colour, Look};
 
 /// How things look.
 #[derive(Clone, Copy, Debug)]
@@ -36,10 +37,39 @@ pub(super) struct Theme {
 
 impl Theme {
     /// The look for a terminal.
-    pub(super) const fn of(colour: Colour) -> Self {
-        match colour {
-            Colour::None => Self::plain(),
-            Colour::Sixteen => Self::sixteen(),
+    pub(super) const fn of(look: Look) -> Self {
+        match (look.colour, look.background) {
+            (Colour::None, _) => Self::plain(),
+            (Colour::Sixteen | Colour::Indexed | Colour::True, None) => Self::sixteen(),
+            (Colour::Sixteen, Some(Background::Dark)) => Self::painted(&palette::SIXTEEN_DARK),
+            (Colour::Sixteen, Some(Background::Light)) => Self::painted(&palette::SIXTEEN_LIGHT),
+            (Colour::Indexed, Some(Background::Dark)) => Self::painted(&palette::INDEXED_DARK),
+            (Colour::Indexed, Some(Background::Light)) => Self::painted(&palette::INDEXED_LIGHT),
+            (Colour::True, Some(Background::Dark)) => Self::painted(&palette::TRUE_DARK),
+            (Colour::True, Some(Background::Light)) => Self::painted(&palette::TRUE_LIGHT),
+        }
+    }
+
+    const fn painted(palette: &Palette) -> Self {
+        let plain = Self::plain();
+        let bold = plain.strong;
+        let mut people = plain.people;
+        let mut index = 0;
+        while index < people.len() {
+            people[index] = bold.fg(palette.people[index]);
+            index += 1;
+        }
+        Self {
+            quiet: plain.text.fg(palette.quiet),
+            own: bold.fg(palette.own),
+            fresh: bold.fg(palette.fresh),
+            error: bold.fg(palette.error),
+            good: plain.text.fg(palette.good),
+            line: plain.text.fg(palette.quiet),
+            code: plain.text.fg(palette.own),
+            mention: bold.add_modifier(Modifier::REVERSED).fg(palette.fresh),
+            people,
+            ..plain
         }
     }
 
@@ -63,8 +93,8 @@ impl Theme {
         }
     }
 
-    /// Only the terminal's own colours, so that its palette decides about dark and light; black and
-    /// white are never named.
+    /// For a background that nobody knows: only the terminal's own colours, so that its palette
+    /// decides about dark and light; black and white are never named.
     const fn sixteen() -> Self {
         let plain = Self::plain();
         let bold = plain.strong;

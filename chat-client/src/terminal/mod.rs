@@ -1,20 +1,28 @@
 //! The terminal while the full-screen client has it: taken with one call, given back on every way
 //! out: return, error, panic, signal, suspension.
 
-use std::{fmt, io, panic, sync::Once};
+pub mod abilities;
+pub mod input;
+pub mod probe;
+
+use std::{
+    fmt,
+    io::{self, IsTerminal as _},
+    panic,
+    sync::Once,
+};
 
 use crossterm::{
     Command,
-    cursor::Show,
+    cursor::{SetCursorStyle, Show},
     event::{
         DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
-        EventStream, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags,
-        PushKeyboardEnhancementFlags,
+        KeyboardEnhancementFlags, PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
     },
     execute,
     terminal::{
         BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-        disable_raw_mode, enable_raw_mode,
+        SetTitle, disable_raw_mode, enable_raw_mode,
     },
 };
 use ratatui::{
@@ -24,8 +32,9 @@ use ratatui::{
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
+use self::{input::Input, probe::Answers};
 use crate::{
-    app::Wheel,
+    app::{Abilities, Wheel},
     clipboard::{self, Between},
     report::Failure,
 };
@@ -34,13 +43,27 @@ use crate::{
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
     wheel: Wheel,
+    abilities: Abilities,
+    /// What it answered, until somebody reads its input.
+    answers: Option<Answers>,
+    title: Option<String>,
+    cursor: Cursor,
+}
+
+/// Whether the cursor may blink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// As the person has set it up.
+    Usual,
+    /// It does not.
+    Steady,
 }
 
 impl Screen {
     /// Takes the terminal: raw, alternate screen, pastes and focus told apart from keys.
     ///
-    /// Nothing is asked of the terminal: a terminal that does not know a mode ignores it, and no
-    /// answer has to be waited for.
+    /// A terminal that does not know a mode ignores it. What it is asked is asked before anything
+    /// else reads its input.
     ///
     /// # Errors
     ///
@@ -50,10 +73,66 @@ impl Screen {
         enter()?;
         // From here on `Drop` gives back, also if what follows fails.
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        let mut screen = Self { terminal, wheel: Wheel::Scrolls };
-        screen.set_wheel(Wheel::Scrolls)?;
+        let mut abilities = abilities::from_environment(|name| std::env::var(name).ok());
+        let may_ask = abilities.may_be_asked && io::stdin().is_terminal();
+        let answers = if may_ask { Some(probe::ask()?) } else { None };
+        let background = answers.as_ref().and_then(|answers| answers.background);
+        abilities.background = background.or(abilities.background);
+        let mut screen = Self {
+            terminal,
+            wheel: Wheel::IsTerminals,
+            abilities,
+            answers,
+            title: None,
+            cursor: Cursor::Usual,
+        };
         screen.clear()?;
         Ok(screen)
+    }
+
+    /// What the terminal can do.
+    pub const fn abilities(&self) -> Abilities {
+        self.abilities
+    }
+
+    /// Begins to read what comes from it.
+    pub fn input(&mut self) -> Input {
+        Input::new(self.answers.take())
+    }
+
+    /// Sets the window's title; without one, the window keeps what it has.
+    ///
+    /// # Errors
+    ///
+    /// If the terminal has gone.
+    pub fn set_title(&mut self, title: Option<String>) -> io::Result<()> {
+        if title == self.title {
+            return Ok(());
+        }
+        self.title = title;
+        match &self.title {
+            Some(title) => execute!(io::stdout(), SetTitle(title)),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the cursor blink or not.
+    ///
+    /// # Errors
+    ///
+    /// If the terminal has gone.
+    pub fn set_cursor(&mut self, cursor: Cursor) -> io::Result<()> {
+        if cursor == self.cursor {
+            return Ok(());
+        }
+        self.cursor = cursor;
+        execute!(
+            io::stdout(),
+            match cursor {
+                Cursor::Usual => SetCursorStyle::DefaultUserShape,
+                Cursor::Steady => SetCursorStyle::SteadyBlock,
+            }
+        )
     }
 
     /// Draws one frame, shown at once by terminals that can.
@@ -137,6 +216,9 @@ impl Screen {
     pub fn take_back(&mut self) -> io::Result<()> {
         enter()?;
         self.set_wheel(self.wheel)?;
+        // The next frame sets both again.
+        self.title = None;
+        self.cursor = Cursor::Usual;
         self.clear()
     }
 }
@@ -146,11 +228,6 @@ impl Drop for Screen {
         // Nothing can be done about a terminal that has gone.
         let _ = leave();
     }
-}
-
-/// Keys, pastes, sizes and focus, as they come.
-pub fn events() -> EventStream {
-    EventStream::new()
 }
 
 /// The signals that end the client in an orderly way, drafts saved and terminal given back.
@@ -195,6 +272,7 @@ fn enter() -> io::Result<()> {
         EnterAlternateScreen,
         EnableBracketedPaste,
         EnableFocusChange,
+        Title::Push,
         // Tells Shift-Enter from Enter and a lone Esc from the beginning of a sequence.
         PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES),
     )
@@ -207,6 +285,8 @@ fn leave() -> io::Result<()> {
         Mouse(Wheel::IsTerminals),
         DisableFocusChange,
         DisableBracketedPaste,
+        SetCursorStyle::DefaultUserShape,
+        Title::Pop,
         LeaveAlternateScreen,
         Show,
     );
@@ -223,6 +303,21 @@ impl Command for Mouse {
         f.write_str(match self.0 {
             Wheel::Scrolls => "\x1b[?1000h\x1b[?1006h",
             Wheel::IsTerminals => "\x1b[?1006l\x1b[?1000l",
+        })
+    }
+}
+
+/// The window's title is put on the terminal's stack while it is ours (`XTWINOPS` 22 and 23).
+enum Title {
+    Push,
+    Pop,
+}
+
+impl Command for Title {
+    fn write_ansi(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        f.write_str(match self {
+            Self::Push => "\x1b[22;0t",
+            Self::Pop => "\x1b[23;0t",
         })
     }
 }

@@ -1,0 +1,109 @@
+//! What the terminal can do, as far as the environment tells.
+
+use crate::app::{Abilities, Background, Colour};
+
+/// Programs that are known for all colours without saying so.
+const TRUE_COLOUR_PROGRAMS: [&str; 6] =
+    ["iTerm.app", "WezTerm", "ghostty", "vscode", "kitty", "rio"];
+/// The same by the name of the terminal type.
+const TRUE_COLOUR_TYPES: [&str; 6] = ["direct", "kitty", "alacritty", "ghostty", "foot", "wezterm"];
+
+/// Reads an environment.
+pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Abilities {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let term = variable("TERM").unwrap_or_else(|| "dumb".to_owned());
+    Abilities {
+        colour: colour(&variable, &term),
+        background: variable("COLORFGBG").and_then(|pair| background(&pair)),
+        is_ascii: !is_utf8(&variable) || matches!(term.as_str(), "linux" | "dumb"),
+        // These show what they do not understand, or nothing at all.
+        may_be_asked: !matches!(term.as_str(), "linux" | "dumb"),
+    }
+}
+
+fn colour(variable: &impl Fn(&str) -> Option<String>, term: &str) -> Colour {
+    let is_forced = variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    if variable("NO_COLOR").is_some() || (term == "dumb" && !is_forced) {
+        return Colour::None;
+    }
+    // Inside of screen, what the terminal around it can do does not count.
+    let is_screen = term.starts_with("screen") && variable("TMUX").is_none();
+    let says_true = variable("COLORTERM").is_some_and(|it| it == "truecolor" || it == "24bit");
+    let is_program = variable("TERM_PROGRAM")
+        .is_some_and(|program| TRUE_COLOUR_PROGRAMS.contains(&program.as_str()));
+    let is_type = TRUE_COLOUR_TYPES.iter().any(|part| term.contains(part));
+    if (says_true || is_program || is_type) && !is_screen {
+        Colour::True
+    } else if term.contains("256color") {
+        Colour::Indexed
+    } else {
+        Colour::Sixteen
+    }
+}
+
+/// `COLORFGBG` is `text;background`, sometimes with something between: 0 to 6 and 8 are dark.
+fn background(pair: &str) -> Option<Background> {
+    let number: u8 = pair.rsplit(';').next()?.parse().ok()?;
+    Some(if number <= 6 || number == 8 { Background::Dark } else { Background::Light })
+}
+
+/// Without a word about it, UTF-8 is what terminals speak.
+fn is_utf8(variable: &impl Fn(&str) -> Option<String>) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| variable(name));
+    locale.is_none_or(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn abilities(environment: &[(&str, &str)]) -> Abilities {
+        from_environment(|name| {
+            let found = environment.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn colours_are_as_many_as_the_terminal_says() {
+        for (environment, colour) in [
+            (&[("TERM", "xterm")][..], Colour::Sixteen),
+            (&[("TERM", "xterm-256color")], Colour::Indexed),
+            (&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")], Colour::True),
+            (&[("TERM", "xterm-kitty")], Colour::True),
+            (&[("TERM", "tmux-256color"), ("TMUX", "x"), ("COLORTERM", "truecolor")], Colour::True),
+            (&[("TERM", "screen.xterm-256color"), ("COLORTERM", "truecolor")], Colour::Indexed),
+            (&[("TERM", "xterm-kitty"), ("NO_COLOR", "1")], Colour::None),
+            (&[("TERM", "xterm"), ("NO_COLOR", "")], Colour::Sixteen),
+            (&[("TERM", "dumb")], Colour::None),
+            (&[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")], Colour::Sixteen),
+            (&[], Colour::None),
+        ] {
+            assert_eq!(abilities(environment).colour, colour, "{environment:?}");
+        }
+    }
+
+    #[test]
+    fn the_locale_says_which_characters_can_be_shown() {
+        for (environment, is_ascii) in [
+            (&[("TERM", "xterm"), ("LANG", "de_DE.UTF-8")][..], false),
+            (&[("TERM", "xterm"), ("LANG", "C.utf8")], false),
+            (&[("TERM", "xterm"), ("LANG", "C.UTF-8"), ("LC_ALL", "C")], true),
+            (&[("TERM", "xterm"), ("LANG", "de_DE.ISO-8859-1")], true),
+            (&[("TERM", "xterm")], false),
+            (&[("TERM", "linux"), ("LANG", "C.UTF-8")], true),
+        ] {
+            assert_eq!(abilities(environment).is_ascii, is_ascii, "{environment:?}");
+        }
+    }
+
+    #[test]
+    fn old_terminals_tell_their_background_by_a_variable() {
+        assert_eq!(background("15;0"), Some(Background::Dark));
+        assert_eq!(background("0;default;15"), Some(Background::Light));
+        assert_eq!(background("15;default"), None);
+    }
+}
