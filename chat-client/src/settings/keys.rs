@@ -6,7 +6,7 @@ use crossterm::event::KeyEvent;
 
 use super::Problem;
 use crate::app::{
-    action::{Action, Edit, Find, Go, Motion, Step, Turn},
+    action::{Action, Edit, Find, Go, Jump, Motion, Step, Turn},
     keymap::{self, BINDINGS},
 };
 
@@ -135,6 +135,9 @@ pub fn name_of(action: Action) -> &'static str {
         Action::Split => "split",
         Action::Swap => "swap",
         Action::Editor => "editor",
+        Action::Jump(Jump::Unread) => "first-unread",
+        Action::Jump(Jump::Answered) => "answered",
+        Action::Jump(Jump::Back) => "back",
         Action::Redraw => "redraw",
         Action::Suspend => "suspend",
     }
