@@ -124,6 +124,8 @@ pub fn name_of(action: Action) -> &'static str {
         Action::Go(Go::NextUnread) => "next-unread",
         Action::Go(Go::Number(number)) => place(number),
         Action::Find(Find::Conversation) => "switcher",
+        Action::Find(Find::Words) => "search",
+        Action::Find(Find::Mentions) => "mentions",
         Action::Select(Step::Older) => "select-older",
         Action::Select(Step::Newer) => "select-newer",
         Action::Close => "close",
