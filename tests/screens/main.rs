@@ -91,9 +91,7 @@ fn pictures() -> String {
     say(&ada, &bea, "@bea shall we show that in claas?");
     ada.type_keys("/edit @bea shall we show that in class?<enter>");
     bea.wait_for("(edited)");
-    ada.wait_until("it was read", |screen| {
-        screen.row("in class?").is_some_and(|r| r.contains("✓✓1/1"))
-    });
+    ada.wait_until("all was read", |screen| screen.count("✓✓1/1") == 2);
     take(
         "A conversation. Each own message says how far it has got, in signs, not in colours:",
         &ada,
