@@ -45,6 +45,9 @@ fn key(name: &str) -> Vec<u8> {
         "S-up" => b"\x1b[1;2A",
         "S-down" => b"\x1b[1;2B",
         "f1" => b"\x1bOP",
+        "f3" => b"\x1bOR",
+        "f4" => b"\x1bOS",
+        "f6" => b"\x1b[17~",
         unknown => panic!("no key <{unknown}>"),
     };
     known.to_vec()
