@@ -4,12 +4,12 @@ use protocol::ids::{AccountId, ConversationId, Seq};
 
 use super::{
     App, Mood, Overlay, Toast,
-    conversation::{Conversation, Pending, PendingState, Sort, Summary},
+    conversation::{Conversation, Pending, PendingState, Standing, Summary},
     effect::{Ask, Effect},
     event::{Answer, Data, Focus, Page, Place},
     find, jump,
     link::LinkState,
-    purpose,
+    notify, purpose,
     timeline::{Entry, Scroll, Timeline},
     update::show,
 };
@@ -133,7 +133,8 @@ fn on_summary(app: &mut App, summary: Summary) -> Vec<Effect> {
         std::collections::btree_map::Entry::Occupied(known) => known.get().summary.unread,
         std::collections::btree_map::Entry::Vacant(_) => summary.unread,
     };
-    let wants_attention = summary.sort == Sort::Direct && summary.unread > unread_before;
+    // A stranger's words are shown only when they are answered: that they ask has to be told.
+    let wants_attention = summary.standing == Standing::Invited && summary.unread > unread_before;
     let is_active = summary.head > head_before;
     let conversation = entry.or_insert_with(|| Conversation::new(summary.clone()));
     conversation.update(summary);
@@ -231,19 +232,20 @@ fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Ef
     let has_history = app.has_history(id);
     let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
     conversation.note_mentions(&entries, &app.link.name);
+    let mut effects =
+        app.conversation(id).map_or_else(Vec::new, |here| notify::call_for(app, here, &entries));
+    let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
     if !has_history {
         // Of a conversation that nobody has looked at, there is nothing to add to.
-        return Vec::new();
+        return effects;
     }
     for entry in entries.iter().filter(|entry| entry.is_speech()) {
         conversation.end_typing(entry.sender.name());
     }
     let has_moved = entries.iter().any(Entry::is_about_members);
-    let effects = if has_moved && app.lists_members && app.current == Some(id) {
-        vec![Effect::Ask(Ask::Members(id))]
-    } else {
-        Vec::new()
-    };
+    if has_moved && app.lists_members && app.current == Some(id) {
+        effects.push(Effect::Ask(Ask::Members(id)));
+    }
     let timeline = &mut conversation.timeline;
     let newest = timeline.newest();
     let adjoins = |newest: Seq| entries.first().is_none_or(|first| first.seq <= newest.next());

@@ -40,6 +40,8 @@ pub enum Effect {
     OpenEditor(ConversationId, String),
     /// Open a link with the person's browser.
     OpenLink(String),
+    /// Run these words of a command with this on its standard input: somebody wants attention.
+    Hook(Vec<String>, String),
     /// Ring the bell: somebody wants attention and the window is not in front.
     Bell,
     /// Give the mouse to the terminal, or take it.

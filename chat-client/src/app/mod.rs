@@ -30,6 +30,7 @@ pub mod link;
 pub mod links;
 mod look;
 pub mod mention;
+mod notify;
 mod perform;
 pub mod picker;
 pub mod purpose;

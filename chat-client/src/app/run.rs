@@ -270,6 +270,11 @@ impl Client {
                 Effect::Redraw => self.screen.clear()?,
                 Effect::Bell => self.screen.ring()?,
                 Effect::Copy(text) => self.screen.copy(&text)?,
+                Effect::Hook(words, input) => {
+                    if let Some(session) = &self.session {
+                        session.try_to("run notify.hook", external::run_hook(words, input));
+                    }
+                }
                 Effect::OpenLink(link) => {
                     if let Some(session) = &self.session {
                         session.try_to("open the link", external::open_link(link));

@@ -124,6 +124,7 @@ impl Session {
             | Effect::Copy(_)
             | Effect::OpenEditor(..)
             | Effect::OpenLink(_)
+            | Effect::Hook(..)
             | Effect::Bell
             | Effect::Wheel(_)
             | Effect::Save(_)

@@ -78,6 +78,8 @@ pub enum Verb {
     Goto,
     /// Connect now.
     Reconnect,
+    /// What calls from here.
+    Notify,
     /// Show or change settings.
     Set,
     /// Show help.
@@ -132,6 +134,12 @@ pub const COMMANDS: &[Command] = &[
     command(&["unblock", "unignore"], "NAME", Verb::Unblock, "take them again"),
     command(&["nick"], "NAME", Verb::Nick, "take another name"),
     command(&["reconnect"], "", Verb::Reconnect, "try to connect now"),
+    command(
+        &["notify"],
+        "[all|mentions|off]",
+        Verb::Notify,
+        "what calls you from here while you look elsewhere",
+    ),
     command(&["set"], "[NAME [VALUE]]", Verb::Set, "show or change settings; /set save keeps them"),
     command(&["help", "h"], "[COMMAND]", Verb::Help, "keys and commands"),
     command(&["quit", "exit", "q"], "", Verb::Quit, "leave the program"),

@@ -125,13 +125,13 @@ settings! {
     }
     /// What calls you while you look elsewhere.
     notify: NotifySettings {
-        /// What is worth a notification, unless /notify says otherwise for a conversation.
+        /// What rings the terminal's bell, unless /notify says otherwise for a conversation.
         level: Level = Level::Mentions;
-        /// When there are none.
+        /// When nothing rings.
         quiet_hours: QuietHours = QuietHours::default();
-        /// Whether they show what was said.
+        /// Whether the hook is told what was said.
         show_text: bool = true;
-        /// What is run for each, with JSON on its standard input.
+        /// What is run besides, with a line of JSON on its standard input; no shell.
         hook: Vec<String> = Vec::new();
     }
 }
