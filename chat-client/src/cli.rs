@@ -25,6 +25,9 @@ pub struct Cli {
     /// What holds for every command.
     #[command(flatten)]
     pub common: Common,
+    /// What the client looks like.
+    #[command(flatten)]
+    pub look: Look,
     /// What to do; nothing opens the full-screen client.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -80,6 +83,23 @@ pub struct Common {
     /// Gives up after this long
     #[arg(long, global = true, value_name = "SECS", value_parser = seconds)]
     pub timeout: Option<Duration>,
+}
+
+/// Flags of the client itself, without a command: settings in short.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Options without a command")]
+pub struct Look {
+    /// Lines and marks in plain ASCII: --set ui.ascii=on
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+impl Look {
+    /// What they stand for.
+    pub fn settings(self) -> impl Iterator<Item = String> {
+        let ascii = self.ascii.then(|| "ui.ascii=on".to_owned());
+        ascii.into_iter()
+    }
 }
 
 /// What to do.

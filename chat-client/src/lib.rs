@@ -4,7 +4,6 @@
 pub mod app;
 pub mod choice;
 pub mod cli;
-pub mod clipboard;
 pub mod commands;
 pub mod config;
 pub mod editor;

@@ -43,7 +43,8 @@ fn report_panics() {
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {
-    let config = Config::new(cli.common)?;
+    let mut config = Config::new(cli.common)?;
+    config.settings.flags.extend(cli.look.settings());
     match cli.command {
         // The full-screen client minds signals itself: it has a terminal to give back.
         None => chat_client::app::run(config).await,

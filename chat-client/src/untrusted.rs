@@ -64,6 +64,12 @@ impl<'a> Untrusted<'a> {
         Untrusted(&shortened(self.0, TITLE_CHARS_MAX)).for_cell()
     }
 
+    /// For a notification of the desktop: as [`Self::for_cell`] in one line, and no longer than this.
+    pub fn for_notification(self, chars_max: usize) -> String {
+        let line = shortened(&self.0.replace(['\r', '\n', '\t'], " "), chars_max);
+        shortened(&Untrusted(&line).for_cell(), chars_max)
+    }
+
     /// For the name of a file in a directory of ours: one path component that is never empty,
     /// hidden, special, or longer than a file system takes.
     pub fn for_file_name(self) -> String {

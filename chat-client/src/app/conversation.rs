@@ -219,6 +219,8 @@ pub struct Conversation {
     pub is_loading: bool,
     /// Who is in it, the highest rank first; empty before anybody asked.
     pub people: Vec<Member>,
+    /// When it last notified the person.
+    pub called: Option<WallTime>,
     /// Who is writing, and until when that counts.
     typing: BTreeMap<String, WallTime>,
     /// When something was last heard to be new in it.
@@ -244,6 +246,7 @@ impl Conversation {
             mentions: BTreeSet::new(),
             is_loading: false,
             people: Vec::new(),
+            called: None,
             typing: BTreeMap::new(),
             heard: WallTime::default(),
             members: BTreeMap::new(),

@@ -6,7 +6,7 @@ use super::{
     App, Mood, Overlay, Toast,
     conversation::{Conversation, Pending, PendingState, Standing, Summary},
     effect::{Ask, Effect},
-    event::{Answer, Data, Focus, Page, Place},
+    event::{Answer, Data, Page, Place},
     find, jump,
     link::LinkState,
     notify, purpose,
@@ -147,8 +147,8 @@ fn on_summary(app: &mut App, summary: Summary) -> Vec<Effect> {
         app.wanted = None;
         effects = show(app, id);
     }
-    if wants_attention && app.focus == Focus::Lost {
-        effects.push(Effect::Bell);
+    if wants_attention {
+        effects.extend(notify::call_for_stranger(app, id));
     }
     effects
 }
@@ -232,8 +232,7 @@ fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Ef
     let has_history = app.has_history(id);
     let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
     conversation.note_mentions(&entries, &app.link.name);
-    let mut effects =
-        app.conversation(id).map_or_else(Vec::new, |here| notify::call_for(app, here, &entries));
+    let mut effects = notify::call_for(app, id, &entries);
     let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
     if !has_history {
         // Of a conversation that nobody has looked at, there is nothing to add to.

@@ -5,7 +5,7 @@ use protocol::{
     message::{event::Set, record::Target},
 };
 
-use super::{Wheel, event::Place, picker::Purpose};
+use super::{Notification, Way, Wheel, event::Place, picker::Purpose};
 use crate::search::Query;
 use crate::settings::save::Change;
 
@@ -42,8 +42,8 @@ pub enum Effect {
     OpenLink(String),
     /// Run these words of a command with this on its standard input: somebody wants attention.
     Hook(Vec<String>, String),
-    /// Ring the bell: somebody wants attention and the window is not in front.
-    Bell,
+    /// Notify the person: somebody wants attention and the window is not in front.
+    Notify(Way, Notification),
     /// Give the mouse to the terminal, or take it.
     Wheel(Wheel),
     /// Write these settings into the file; answered by

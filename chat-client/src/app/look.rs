@@ -17,6 +17,32 @@ pub struct Abilities {
     pub is_ascii: bool,
     /// It understands questions.
     pub may_be_asked: bool,
+    /// How it notifies the person.
+    pub notifies_by: Way,
+    /// What stands between it and this program.
+    pub multiplexer: Option<Multiplexer>,
+}
+
+/// A way to notify a person through the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The bell, of which the terminal makes what it was told to.
+    Bell,
+    /// A text, as iTerm2 takes it.
+    Osc9,
+    /// Title and text, as urxvt and many others take them.
+    Osc777,
+    /// Title and text, as kitty takes them.
+    Osc99,
+}
+
+/// A program that shows several terminals in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Multiplexer {
+    /// tmux.
+    Tmux,
+    /// GNU screen.
+    Screen,
 }
 
 /// How colourful the screen may be.
@@ -100,7 +126,14 @@ impl App {
 impl Default for Abilities {
     /// Those of a terminal nobody knows.
     fn default() -> Self {
-        Self { colour: Colour::None, background: None, is_ascii: false, may_be_asked: false }
+        Self {
+            colour: Colour::None,
+            background: None,
+            is_ascii: false,
+            may_be_asked: false,
+            notifies_by: Way::Bell,
+            multiplexer: None,
+        }
     }
 }
 

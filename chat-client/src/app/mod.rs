@@ -76,7 +76,8 @@ use self::{
 use crate::settings::{Preferences, Problem};
 
 pub use self::{
-    look::{Abilities, Background, Colour, Look},
+    look::{Abilities, Background, Colour, Look, Multiplexer, Way},
+    notify::Notification,
     run::run,
     update::update,
 };

@@ -268,7 +268,7 @@ impl Client {
                 Effect::OpenEditor(id, text) => self.open_editor(id, text)?,
                 Effect::Wheel(wheel) => self.screen.set_wheel(wheel)?,
                 Effect::Redraw => self.screen.clear()?,
-                Effect::Bell => self.screen.ring()?,
+                Effect::Notify(way, notification) => self.screen.notify(way, &notification)?,
                 Effect::Copy(text) => self.screen.copy(&text)?,
                 Effect::Hook(words, input) => {
                     if let Some(session) = &self.session {

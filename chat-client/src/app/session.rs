@@ -125,7 +125,7 @@ impl Session {
             | Effect::OpenEditor(..)
             | Effect::OpenLink(_)
             | Effect::Hook(..)
-            | Effect::Bell
+            | Effect::Notify(..)
             | Effect::Wheel(_)
             | Effect::Save(_)
             | Effect::Redraw

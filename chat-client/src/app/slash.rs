@@ -134,12 +134,7 @@ pub const COMMANDS: &[Command] = &[
     command(&["unblock", "unignore"], "NAME", Verb::Unblock, "take them again"),
     command(&["nick"], "NAME", Verb::Nick, "take another name"),
     command(&["reconnect"], "", Verb::Reconnect, "try to connect now"),
-    command(
-        &["notify"],
-        "[all|mentions|off]",
-        Verb::Notify,
-        "what calls you from here while you look elsewhere",
-    ),
+    command(&["notify"], "[LEVEL|test]", Verb::Notify, "notify of all, mentions or nothing (off)"),
     command(&["set"], "[NAME [VALUE]]", Verb::Set, "show or change settings; /set save keeps them"),
     command(&["help", "h"], "[COMMAND]", Verb::Help, "keys and commands"),
     command(&["quit", "exit", "q"], "", Verb::Quit, "leave the program"),

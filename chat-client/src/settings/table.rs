@@ -3,7 +3,7 @@
 
 use super::{
     save::Written,
-    value::{Depth, Form, Level, QuietHours, Switch, Theme, Value},
+    value::{Depth, Form, Level, QuietHours, Switch, Theme, Value, Via},
 };
 
 /// One row of the table.
@@ -125,11 +125,13 @@ settings! {
     }
     /// What calls you while you look elsewhere.
     notify: NotifySettings {
-        /// What rings the terminal's bell, unless /notify says otherwise for a conversation.
+        /// What you are notified of, unless /notify says otherwise for a conversation.
         level: Level = Level::Mentions;
-        /// When nothing rings.
+        /// How the terminal is asked to notify you; /notify test tries it.
+        via: Via = Via::Auto;
+        /// When nothing notifies.
         quiet_hours: QuietHours = QuietHours::default();
-        /// Whether the hook is told what was said.
+        /// Whether a notification, and the hook, says what was said.
         show_text: bool = true;
         /// What is run besides, with a line of JSON on its standard input; no shell.
         hook: Vec<String> = Vec::new();

@@ -119,6 +119,24 @@ words! {
     }
 }
 
+words! {
+    /// How to notify.
+    Via: "auto, osc9, osc777, osc99, bell or off" {
+        /// As the terminal takes it.
+        Auto = "auto",
+        /// A text, as iTerm2 takes it.
+        Osc9 = "osc9",
+        /// Title and text, as urxvt and many others take them.
+        Osc777 = "osc777",
+        /// Title and text, as kitty takes them.
+        Osc99 = "osc99",
+        /// The bell.
+        Bell = "bell",
+        /// Not by the terminal.
+        Off = "off",
+    }
+}
+
 impl Value for bool {
     const EXPECTED: &'static str = "true or false";
     const FORM: Form = Form::Flag;

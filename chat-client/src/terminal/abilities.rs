@@ -1,12 +1,43 @@
 //! What the terminal can do, as far as the environment tells.
 
-use crate::app::{Abilities, Background, Colour};
+use crate::app::{Abilities, Background, Colour, Multiplexer, Way};
 
 /// Programs that are known for all colours without saying so.
 const TRUE_COLOUR_PROGRAMS: [&str; 6] =
     ["iTerm.app", "WezTerm", "ghostty", "vscode", "kitty", "rio"];
 /// The same by the name of the terminal type.
 const TRUE_COLOUR_TYPES: [&str; 6] = ["direct", "kitty", "alacritty", "ghostty", "foot", "wezterm"];
+
+/// A terminal that takes more than a bell, and how it is known. Behind `ssh` only the name of its
+/// type is left, and variables whose names begin with `LC_`.
+struct Notified {
+    way: Way,
+    /// A variable that it sets, with this value unless empty.
+    variables: &'static [(&'static str, &'static str)],
+    /// Part of the name of its type.
+    types: &'static [&'static str],
+}
+
+const NOTIFIED: &[Notified] = &[
+    Notified { way: Way::Osc99, variables: &[("KITTY_WINDOW_ID", "")], types: &["kitty"] },
+    Notified {
+        way: Way::Osc9,
+        variables: &[("TERM_PROGRAM", "iTerm.app"), ("LC_TERMINAL", "iTerm2")],
+        types: &[],
+    },
+    Notified {
+        way: Way::Osc777,
+        variables: &[
+            ("TERM_PROGRAM", "ghostty"),
+            ("GHOSTTY_RESOURCES_DIR", ""),
+            ("TERM_PROGRAM", "WezTerm"),
+            ("WEZTERM_PANE", ""),
+            ("TERM_PROGRAM", "WarpTerminal"),
+            ("KONSOLE_VERSION", ""),
+        ],
+        types: &["ghostty", "wezterm", "konsole", "rxvt-unicode", "foot", "contour"],
+    },
+];
 
 /// Reads an environment.
 pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Abilities {
@@ -18,6 +49,30 @@ pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Abilities 
         is_ascii: !is_utf8(&variable) || matches!(term.as_str(), "linux" | "dumb"),
         // These show what they do not understand, or nothing at all.
         may_be_asked: !matches!(term.as_str(), "linux" | "dumb"),
+        notifies_by: notifies_by(&variable, &term),
+        multiplexer: multiplexer(&variable, &term),
+    }
+}
+
+fn notifies_by(variable: &impl Fn(&str) -> Option<String>, term: &str) -> Way {
+    let sets = |(name, value): &(&str, &str)| {
+        variable(name).is_some_and(|set| value.is_empty() || set == *value)
+    };
+    let known = NOTIFIED.iter().find(|terminal| {
+        terminal.variables.iter().any(sets) || terminal.types.iter().any(|part| term.contains(part))
+    });
+    known.map_or(Way::Bell, |terminal| terminal.way)
+}
+
+/// Both programs set a variable. Behind `ssh` the type is left, and if that says `screen`, it may
+/// still be tmux, which drops what is wrapped for screen; the other way round, rubbish would show.
+fn multiplexer(variable: &impl Fn(&str) -> Option<String>, term: &str) -> Option<Multiplexer> {
+    if variable("TMUX").is_some() || term.starts_with("tmux") {
+        Some(Multiplexer::Tmux)
+    } else if variable("STY").is_some() || term.starts_with("screen") {
+        Some(Multiplexer::Screen)
+    } else {
+        None
     }
 }
 
@@ -105,5 +160,39 @@ mod tests {
         assert_eq!(background("15;0"), Some(Background::Dark));
         assert_eq!(background("0;default;15"), Some(Background::Light));
         assert_eq!(background("15;default"), None);
+    }
+
+    #[test]
+    fn a_terminal_is_notified_in_its_own_way() {
+        for (environment, way) in [
+            (&[("TERM", "xterm-256color")][..], Way::Bell),
+            (&[("TERM", "xterm-256color"), ("VTE_VERSION", "7600")], Way::Bell),
+            (&[("TERM", "xterm-kitty")], Way::Osc99),
+            (&[("TERM", "tmux-256color"), ("TMUX", "x"), ("KITTY_WINDOW_ID", "1")], Way::Osc99),
+            (&[("TERM", "xterm-256color"), ("TERM_PROGRAM", "iTerm.app")], Way::Osc9),
+            (&[("TERM", "xterm-256color"), ("LC_TERMINAL", "iTerm2")], Way::Osc9),
+            (&[("TERM", "xterm-256color"), ("TERM_PROGRAM", "WezTerm")], Way::Osc777),
+            (&[("TERM", "xterm-256color"), ("KONSOLE_VERSION", "240800")], Way::Osc777),
+            (&[("TERM", "xterm-ghostty")], Way::Osc777),
+            (&[("TERM", "rxvt-unicode-256color")], Way::Osc777),
+            (&[("TERM", "rxvt")], Way::Bell),
+            (&[("TERM", "foot")], Way::Osc777),
+        ] {
+            assert_eq!(abilities(environment).notifies_by, way, "{environment:?}");
+        }
+    }
+
+    #[test]
+    fn what_stands_before_the_terminal_is_known_behind_ssh_too() {
+        for (environment, multiplexer) in [
+            (&[("TERM", "xterm")][..], None),
+            (&[("TERM", "screen-256color"), ("TMUX", "x")], Some(Multiplexer::Tmux)),
+            (&[("TERM", "tmux-256color")], Some(Multiplexer::Tmux)),
+            (&[("TERM", "xterm"), ("STY", "1.pts")], Some(Multiplexer::Screen)),
+            (&[("TERM", "screen.xterm-256color")], Some(Multiplexer::Screen)),
+            (&[("TERM", "xterm"), ("TMUX", "")], None),
+        ] {
+            assert_eq!(abilities(environment).multiplexer, multiplexer, "{environment:?}");
+        }
     }
 }

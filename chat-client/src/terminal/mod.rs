@@ -2,7 +2,10 @@
 //! out: return, error, panic, signal, suspension.
 
 pub mod abilities;
+mod clipboard;
 pub mod input;
+mod notification;
+mod passthrough;
 pub mod probe;
 
 use std::{
@@ -20,6 +23,7 @@ use crossterm::{
         KeyboardEnhancementFlags, PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
     },
     execute,
+    style::Print,
     terminal::{
         BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
         SetTitle, disable_raw_mode, enable_raw_mode,
@@ -34,8 +38,7 @@ use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
 use self::{input::Input, probe::Answers};
 use crate::{
-    app::{Abilities, Wheel},
-    clipboard::{self, Between},
+    app::{Abilities, Notification, Way, Wheel},
     report::Failure,
 };
 
@@ -159,13 +162,14 @@ impl Screen {
         Ok(())
     }
 
-    /// Rings the bell. Terminals and tmux make of it what the person told them to.
+    /// Notifies the person.
     ///
     /// # Errors
     ///
     /// If the terminal has gone.
-    pub fn ring(&mut self) -> io::Result<()> {
-        execute!(io::stdout(), crossterm::style::Print('\u{7}'))
+    pub fn notify(&mut self, way: Way, notification: &Notification) -> io::Result<()> {
+        let sequence = notification::sequence(notification, way, self.abilities.multiplexer);
+        execute!(io::stdout(), Print(sequence))
     }
 
     /// Gives a text to the terminal's clipboard.
@@ -174,8 +178,8 @@ impl Screen {
     ///
     /// If the terminal has gone.
     pub fn copy(&mut self, text: &str) -> io::Result<()> {
-        let sequence = clipboard::sequence(text, Between::of_environment());
-        execute!(io::stdout(), crossterm::style::Print(sequence))
+        let sequence = clipboard::sequence(text, self.abilities.multiplexer);
+        execute!(io::stdout(), Print(sequence))
     }
 
     /// Takes the wheel, or leaves the whole mouse to the terminal.
