@@ -9,6 +9,7 @@ use super::{
     event::{Answer, Data, Page, Place},
     find, jump,
     link::LinkState,
+    names::Owner,
     notify, purpose,
     timeline::{Entry, Scroll, Timeline},
     update::show,
@@ -26,6 +27,7 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
             let is_first = app.current.is_none();
             let mut effects = Vec::new();
             for summary in summaries {
+                app.note_title(&summary);
                 if is_first && app.wanted != Some(summary.id) {
                     let known = app.conversations.entry(summary.id);
                     known.or_insert_with(|| Conversation::new(summary.clone())).update(summary);
@@ -81,6 +83,9 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
                     timeline.reaches_oldest = timeline.oldest().is_none_or(|seq| seq <= Seq::FIRST);
                 }
             }
+            if !link.name.is_empty() {
+                app.names.note(&link.name, Owner::Me);
+            }
             app.link = link;
             Vec::new()
         }
@@ -121,6 +126,7 @@ fn on_unsaid(app: &mut App, id: ConversationId, text: &str, why: String) -> Vec<
 }
 
 fn on_summary(app: &mut App, summary: Summary) -> Vec<Effect> {
+    app.note_title(&summary);
     let id = summary.id;
     let is_new = !app.conversations.contains_key(&id);
     let now = app.now;
@@ -175,6 +181,7 @@ fn leave_gone(app: &mut App, mut effects: Vec<Effect>) -> Vec<Effect> {
 }
 
 fn on_page(app: &mut App, page: Page) -> Vec<Effect> {
+    app.note_senders(&page.entries);
     let Some(conversation) = app.conversations.get_mut(&page.conversation) else {
         return Vec::new();
     };
@@ -229,6 +236,7 @@ fn on_nothing(app: &mut App, id: ConversationId, seq: Seq) -> Vec<Effect> {
 }
 
 fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Effect> {
+    app.note_senders(&entries);
     let has_history = app.has_history(id);
     let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
     conversation.note_mentions(&entries, &app.link.name);
@@ -317,6 +325,10 @@ fn on_answer(app: &mut App, answer: Result<Answer, String>) -> Vec<Effect> {
         Ok(Answer::Members(id, mut people)) => {
             for member in &people {
                 note_presence(app, member.account, member.is_here);
+                // The own account is among them, and only its name tells.
+                if member.name != app.link.name {
+                    app.names.note(&member.name, Owner::Person(member.account));
+                }
             }
             people.sort_by_cached_key(|member| (member.rank, member.name.to_lowercase()));
             if let Some(conversation) = app.conversations.get_mut(&id) {

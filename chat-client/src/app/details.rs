@@ -7,6 +7,7 @@ use protocol::{ids::AccountId, time::WallTime};
 use super::{
     App,
     conversation::Conversation,
+    links,
     timeline::{Entry, Said, Sender},
 };
 
@@ -21,6 +22,13 @@ pub(super) fn lines(app: &App, conversation: &Conversation, entry: &Entry) -> Ve
         format!("time      {}, by the relay's clock", clock(app, entry.time)),
         format!("place     record {} of {}", entry.seq.0, conversation.summary.title()),
     ];
+    if !entry.sender.is_me()
+        && let Some(doubt) = app.names.doubt(entry.sender.name())
+    {
+        lines.push(format!("warning   this name {doubt}"));
+    }
+    let warnings = entry.words().map(links::warnings).unwrap_or_default();
+    lines.extend(warnings.into_iter().map(|warning| format!("warning   {warning}")));
     if let Some(id) = entry.id {
         lines.push(format!("device    {}", id.device));
         lines.push(format!("counter   {}", id.counter.0));

@@ -1,5 +1,9 @@
 //! Links in foreign text, as they are: what is shown is what is opened.
 
+use std::fmt;
+
+use unicode_security::{MixedScript as _, skeleton};
+
 use crate::untrusted::is_deceptive;
 
 /// What a link begins with to be one. Anything else could start a program.
@@ -29,9 +33,72 @@ pub fn host(link: &str) -> &str {
     if link.starts_with("mailto:") {
         return rest.split('?').next().unwrap_or(rest);
     }
-    // Browsers take a backslash for a slash.
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest);
+    let authority = authority(link);
     authority.rsplit('@').next().unwrap_or(authority)
+}
+
+/// What is between the scheme and the path.
+fn authority(link: &str) -> &str {
+    let rest = SCHEMES.iter().find_map(|scheme| link.strip_prefix(scheme)).unwrap_or(link);
+    // Browsers take a backslash for a slash.
+    rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest)
+}
+
+/// Why a link may not lead where it seems to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Where it leads.
+    pub host: String,
+    why: Why,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Why {
+    LooksLike(String),
+    MixesScripts,
+    HasUser,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, why } = self;
+        match why {
+            Why::LooksLike(other) => write!(f, "{host} looks like {other}, but is not"),
+            Why::MixesScripts => write!(f, "{host} mixes letters of several scripts"),
+            Why::HasUser => write!(f, "leads to {host}, not to what stands before the @"),
+        }
+    }
+}
+
+/// What there is to be said of the links of a text.
+pub fn warnings(text: &str) -> Vec<Warning> {
+    find(text).iter().filter_map(|link| warning(link)).collect()
+}
+
+/// What there is to be said of a link.
+pub fn warning(link: &str) -> Option<Warning> {
+    let host = host(link).to_owned();
+    let labels = || host.split(['.', '@']).filter(|label| !label.is_ascii());
+    let plain: String = host.chars().map(plainly).collect();
+    let is_web = !link.starts_with("mailto:");
+    let why = if labels().any(|label| !label.is_single_script()) {
+        Why::MixesScripts
+    } else if !host.is_ascii() && plain.is_ascii() {
+        Why::LooksLike(plain)
+    } else if is_web && authority(link).contains('@') {
+        Why::HasUser
+    } else {
+        return None;
+    };
+    Some(Warning { host, why })
+}
+
+/// What a character reads like. What is ASCII stays: its skeleton is made for comparing only.
+fn plainly(character: char) -> String {
+    match character {
+        character if character.is_ascii() => character.to_string(),
+        character => skeleton(character.encode_utf8(&mut [0; 4])).collect(),
+    }
 }
 
 fn ends(character: char) -> bool {
@@ -90,5 +157,28 @@ mod tests {
         assert_eq!(host("https://bank.example@evil.example/x@y"), "evil.example");
         assert_eq!(host("https://evil.example\\@bank.example"), "evil.example");
         assert_eq!(host("mailto:bea@home.example?subject=x"), "bea@home.example");
+    }
+
+    #[test]
+    fn a_host_that_is_not_what_it_seems_is_warned_of() {
+        let said = |link: &str| warning(link).map(|it| it.to_string()).unwrap_or_default();
+        assert_eq!(
+            said("https://аррӏе.example/x"),
+            "аррӏе.example looks like apple.example, but is not"
+        );
+        assert_eq!(said("https://bаnk.example"), "bаnk.example mixes letters of several scripts");
+        assert_eq!(
+            said("https://bank.example@evil.example/"),
+            "leads to evil.example, not to what stands before the @"
+        );
+        for link in [
+            "https://müller.example/@x",
+            "https://пример.example",
+            "https://例え.example",
+            "mailto:bea@home.example",
+            "http://a.example:80/?q=@",
+        ] {
+            assert_eq!(said(link), "", "{link}");
+        }
     }
 }

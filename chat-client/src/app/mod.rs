@@ -30,6 +30,7 @@ pub mod link;
 pub mod links;
 mod look;
 pub mod mention;
+pub mod names;
 mod notify;
 mod perform;
 pub mod picker;
@@ -71,6 +72,7 @@ use self::{
     event::{Focus, Spots},
     first_run::FirstRun,
     link::{Link, LinkState},
+    names::Names,
     picker::Picker,
 };
 use crate::settings::{Preferences, Problem};
@@ -110,6 +112,8 @@ pub struct App {
     pub lists_members: bool,
     /// Who is connected, as far as the relay tells.
     pub online: BTreeSet<AccountId>,
+    /// The names that were seen, and which of them to doubt.
+    pub names: Names,
     /// Something to be said once, until the next key that matters.
     pub toast: Option<Toast>,
     /// What can be written next, while that is offered.
@@ -206,6 +210,7 @@ impl App {
             overlay: None,
             lists_members: false,
             online: BTreeSet::new(),
+            names: Names::default(),
             toast: None,
             completion: None,
             bar: None,

@@ -7,7 +7,7 @@ use ratatui::{
     widgets::Widget,
 };
 
-use super::{text, theme::Theme};
+use super::{doubt, text, theme::Theme};
 use crate::app::{
     App,
     conversation::{Conversation, Standing},
@@ -59,7 +59,8 @@ fn line(
     let is_here = summary.peer.is_some_and(|peer| app.online.contains(&peer));
     let presence = if is_here { "● " } else { "" };
     let room = cells.saturating_sub(place.len() + text::width(presence) + news.len());
-    let title = text::fit(&text::cell(&summary.title()), room);
+    let doubt = doubt::mark(app.title_doubt(summary));
+    let title = doubt::marked(&text::cell(&summary.title()), doubt, room);
     let filling = " ".repeat(room.saturating_sub(text::width(&title)));
     let style = if news.is_empty() { theme.text } else { theme.strong };
     Line::from(vec![

@@ -9,7 +9,7 @@ use ratatui::{
     widgets::Widget,
 };
 
-use super::{hint::hint, text, theme::Theme};
+use super::{doubt, hint::hint, text, theme::Theme};
 use crate::app::{
     App, Mood,
     conversation::{Conversation, Privacy, Sort, Standing},
@@ -31,7 +31,7 @@ pub(super) fn draw(
     let cells = usize::from(area.width);
     let place = app.listed().iter().position(|c| c.summary.id == summary.id).unwrap_or(0) + 1;
     let title = format!("{place} {}", text::cell(&summary.title()));
-    let title = text::fit(&title, cells);
+    let title = doubt::marked(&title, doubt::mark(app.title_doubt(summary)), cells);
     let mut facts = Vec::new();
     if summary.sort == Sort::Room {
         facts.push(match summary.members {

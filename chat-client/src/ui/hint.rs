@@ -3,7 +3,7 @@
 
 use ratatui::style::Style;
 
-use super::{status::seconds, text, theme::Theme};
+use super::{doubt::MARK, status::seconds, text, theme::Theme};
 use crate::app::{
     App,
     bar::{Bar, DEEDS, Deed, EMOJI},
@@ -57,7 +57,9 @@ fn bar(bar: &Bar, cells: usize) -> String {
             };
             // Where it leads comes first: that must not be what does not fit.
             let host = text::cell(links::host(link));
-            format!("Enter opens {host}{next}: {}", text::cell(link))
+            let warning =
+                links::warning(link).map(|it| format!("{MARK} {it}: ")).unwrap_or_default();
+            format!("Enter opens {host}{next}: {}{}", text::cell(&warning), text::cell(link))
         }
     }
 }

@@ -18,11 +18,12 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{markup, status::seconds, text, theme::Theme};
+use super::{doubt, markup, status::seconds, text, theme::Theme};
 use crate::app::{
     App,
     conversation::{Conversation, Delivery, Pending, PendingState},
     effect::Saying,
+    links,
     timeline::{Entry, ItemKey, Notice, Said, Sender},
 };
 
@@ -173,15 +174,19 @@ impl<'a> Painter<'a> {
     ) -> Vec<Line<'static>> {
         let hour = self.hour(item.time());
         let speaker = item.speaker(&self.app.link.name).filter(|_| !follows);
-        let (name, name_style) = match speaker {
-            Some((true, name)) => (text::cell(name), self.theme.own),
-            Some((false, name)) => (text::cell(name), self.theme.person(name)),
-            None => (String::new(), self.theme.text),
+        let (name, name_style, doubt) = match speaker {
+            Some((true, name)) => (text::cell(name), self.theme.own, ""),
+            Some((false, name)) => {
+                let doubt = doubt::mark(self.app.names.doubt(name));
+                (text::cell(name), self.theme.person(name), doubt)
+            }
+            None => (String::new(), self.theme.text, ""),
         };
         let mut rows = Vec::with_capacity(body.len() + 1);
         if self.gutter == 1 {
             if speaker.is_some() {
-                let name = text::fit(&name, self.columns.saturating_sub(HOUR_COLUMNS));
+                let room = self.columns.saturating_sub(HOUR_COLUMNS);
+                let name = doubt::marked(&name, doubt, room);
                 rows.push(Line::from(vec![
                     Span::styled(name, name_style),
                     Span::styled(format!(" {hour}"), self.theme.quiet),
@@ -198,7 +203,10 @@ impl<'a> Painter<'a> {
             let hour = if follows { " ".repeat(HOUR_COLUMNS) } else { format!("{hour} ") };
             let mut spans = vec![
                 Span::styled(hour, self.theme.quiet),
-                Span::styled(text::fit_right(&name, NAME_COLUMNS), name_style),
+                Span::styled(
+                    text::fit_right(&doubt::marked(&name, doubt, NAME_COLUMNS), NAME_COLUMNS),
+                    name_style,
+                ),
                 Span::raw("  "),
             ];
             spans.extend(line.spans);
@@ -321,7 +329,12 @@ impl<'a> Painter<'a> {
     }
 
     fn speech(&self, words: &str, me: &str) -> Vec<Line<'static>> {
-        markup::rows(words, self.cells(), me, self.theme)
+        let mut rows = markup::rows(words, self.cells(), me, self.theme);
+        for warning in links::warnings(words) {
+            let warning = format!("{} {}", doubt::MARK, text::cell(&warning.to_string()));
+            self.append(&mut rows, warning, self.theme.error);
+        }
+        rows
     }
 
     fn words(&self, words: &str, style: Style) -> Vec<Line<'static>> {

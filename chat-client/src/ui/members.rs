@@ -7,7 +7,7 @@ use ratatui::{
     widgets::Widget,
 };
 
-use super::{text, theme::Theme};
+use super::{doubt, text, theme::Theme};
 use crate::app::{
     App,
     conversation::{Conversation, Member, Rank, Standing},
@@ -30,8 +30,8 @@ pub(super) fn draw(
     };
     let mut lines =
         vec![Line::styled(text::fit(&format!("{title}  F3 closes"), cells), theme.quiet)];
-    lines.extend(here.into_iter().map(|member| line(member, true, theme, cells)));
-    lines.extend(away.into_iter().map(|member| line(member, false, theme, cells)));
+    lines.extend(here.into_iter().map(|member| line(app, member, true, theme, cells)));
+    lines.extend(away.into_iter().map(|member| line(app, member, false, theme, cells)));
     let rows = usize::from(area.height);
     if lines.len() > rows && rows > 1 {
         let hidden = lines.len() - (rows - 1);
@@ -43,7 +43,7 @@ pub(super) fn draw(
     }
 }
 
-fn line(member: &Member, is_here: bool, theme: &Theme, cells: usize) -> Line<'static> {
+fn line(app: &App, member: &Member, is_here: bool, theme: &Theme, cells: usize) -> Line<'static> {
     let presence = if is_here { "● " } else { "  " };
     let rank = match member.rank {
         Rank::Owner => "~",
@@ -57,8 +57,10 @@ fn line(member: &Member, is_here: bool, theme: &Theme, cells: usize) -> Line<'st
     };
     let style = if is_here { theme.person(&member.name) } else { theme.quiet };
     let name = format!("{rank}{}{note}", text::cell(&member.name));
+    let is_me = member.name == app.link.name;
+    let doubt = app.names.doubt(&member.name).filter(|_| !is_me);
     Line::from(vec![
         Span::styled(presence, theme.good),
-        Span::styled(text::fit(&name, cells.saturating_sub(2)), style),
+        Span::styled(doubt::marked(&name, doubt::mark(doubt), cells.saturating_sub(2)), style),
     ])
 }

@@ -16,6 +16,7 @@ mod ascii;
 mod completion;
 mod composer;
 mod conversations;
+mod doubt;
 mod first_run;
 mod header;
 mod help;
