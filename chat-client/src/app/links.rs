@@ -1,28 +1,44 @@
 //! Links in foreign text, as they are: what is shown is what is opened.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use unicode_security::{MixedScript as _, skeleton};
 
 use crate::untrusted::is_deceptive;
 
 /// What a link begins with to be one. Anything else could start a program.
-const SCHEMES: [&str; 3] = ["https://", "http://", "mailto:"];
+const SCHEMES: [&str; 4] = ["https://", "http://", "mailto:", INVITATION];
+/// An invitation to a relay: it can be copied, and no browser opens it.
+const INVITATION: &str = "chat://";
 /// Most links of one text.
 const LINKS_MAX: usize = 20;
 
-/// The links of a text, in order, each once.
+/// The links of a text that can be opened, in order, each once.
 pub fn find(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    let mut rest = text;
-    while let Some(start) = SCHEMES.iter().filter_map(|scheme| rest.find(scheme)).min() {
-        let from = &rest[start..];
-        let end = from.find(ends).unwrap_or(from.len());
-        let link = trimmed(&from[..end]);
-        if has_target(link) && found.len() < LINKS_MAX && found.iter().all(|known| known != link) {
+    for link in places(text).into_iter().map(|place| &text[place]) {
+        if !link.starts_with(INVITATION) && found.iter().all(|known| known != link) {
             found.push(link.to_owned());
         }
-        rest = &from[end.max(1)..];
+    }
+    found
+}
+
+/// Where the links of a text are, in order.
+pub fn places(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(start) = SCHEMES.iter().filter_map(|scheme| text[from..].find(scheme)).min() {
+        let start = from + start;
+        let end = text[start..].find(ends).map_or(text.len(), |length| start + length);
+        let link = trimmed(&text[start..end]);
+        if has_target(link) {
+            found.push(start..start + link.len());
+            if found.len() == LINKS_MAX {
+                break;
+            }
+        }
+        from = end;
     }
     found
 }
@@ -102,7 +118,11 @@ fn plainly(character: char) -> String {
 }
 
 fn ends(character: char) -> bool {
-    character.is_whitespace() || is_deceptive(character) || matches!(character, '<' | '>' | '"')
+    character.is_whitespace()
+        || is_deceptive(character)
+        // What stands for such a character on the screen.
+        || matches!(character, '\u{27E8}' | '\u{2400}'..='\u{2421}')
+        || matches!(character, '<' | '>' | '"' | '`')
 }
 
 /// Without what belongs to the sentence around it.
@@ -137,6 +157,12 @@ mod tests {
             ["https://a.example/x?y=1", "http://b.example/(c)", "mailto:d@e.example"]
         );
         assert_eq!(find("https://a.example https://a.example."), ["https://a.example"]);
+        let invitation = "join chat://a.example:4545/#v1.KEY";
+        let place = places(invitation).remove(0);
+        assert_eq!(
+            (&invitation[place], find(invitation).len()),
+            ("chat://a.example:4545/#v1.KEY", 0)
+        );
     }
 
     #[test]
@@ -150,6 +176,14 @@ mod tests {
     fn a_link_has_no_hidden_characters() {
         assert_eq!(find("https://a.example/\u{202e}gpj.exe"), ["https://a.example/"]);
         assert_eq!(find("https://a.example/\u{1b}[2Jx"), ["https://a.example/"]);
+        assert_eq!(find("https://a.example/⟨U+202E⟩gpj.exe"), ["https://a.example/"]);
+        assert_eq!(find("https://a.example/␛[2Jx"), ["https://a.example/"]);
+    }
+
+    #[test]
+    fn only_so_many_links_are_found() {
+        let many: Vec<_> = (0..=LINKS_MAX).map(|at| format!("http://a{at}.example")).collect();
+        assert_eq!(find(&many.join(" ")), many[..LINKS_MAX]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Abilities {
     pub is_ascii: bool,
     /// It understands questions.
     pub may_be_asked: bool,
+    /// It is known to make links of text that it is told to be one (OSC 8).
+    pub has_links: bool,
     /// How it notifies the person.
     pub notifies_by: Way,
     /// What stands between it and this program.
@@ -108,6 +110,16 @@ impl App {
         Look { colour, background, is_ascii }
     }
 
+    /// Whether the terminal is told which text is a link.
+    pub fn has_links(&self) -> bool {
+        let is_wanted = match self.preferences.values.ui.hyperlinks {
+            Switch::Auto => self.abilities.has_links,
+            Switch::On => true,
+            Switch::Off => false,
+        };
+        is_wanted && self.abilities.may_be_asked
+    }
+
     /// What the window's title says, if it is ours: what is unread, where the person is.
     pub fn title(&self) -> Option<String> {
         if !self.preferences.values.ui.title || !self.abilities.may_be_asked {
@@ -131,6 +143,7 @@ impl Default for Abilities {
             background: None,
             is_ascii: false,
             may_be_asked: false,
+            has_links: false,
             notifies_by: Way::Bell,
             multiplexer: None,
         }

@@ -114,6 +114,8 @@ settings! {
         colour: Depth = Depth::Auto;
         /// Plain ASCII for lines and marks; auto by locale and terminal.
         ascii: Switch = Switch::Auto;
+        /// The terminal can open links by a click; auto by terminal.
+        hyperlinks: Switch = Switch::Auto;
         /// Nothing moves or blinks by itself.
         reduced_motion: bool = false;
         /// The wheel scrolls; else the mouse is the terminal's.

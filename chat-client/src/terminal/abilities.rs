@@ -39,6 +39,10 @@ const NOTIFIED: &[Notified] = &[
     },
 ];
 
+/// The oldest VTE (GNOME Terminal and its kin) and tmux with links that work.
+const LINKS_VTE: u32 = 5_000;
+const LINKS_TMUX: (u32, u32) = (3, 4);
+
 /// Reads an environment.
 pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Abilities {
     let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -49,6 +53,7 @@ pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Abilities 
         is_ascii: !is_utf8(&variable) || matches!(term.as_str(), "linux" | "dumb"),
         // These show what they do not understand, or nothing at all.
         may_be_asked: !matches!(term.as_str(), "linux" | "dumb"),
+        has_links: has_links(&variable, &term),
         notifies_by: notifies_by(&variable, &term),
         multiplexer: multiplexer(&variable, &term),
     }
@@ -94,6 +99,33 @@ fn colour(variable: &impl Fn(&str) -> Option<String>, term: &str) -> Colour {
     } else {
         Colour::Sixteen
     }
+}
+
+/// Whether text can be a link (OSC 8). What does not know it should show nothing of it, but not all
+/// do, so only those that are known count.
+fn has_links(variable: &impl Fn(&str) -> Option<String>, term: &str) -> bool {
+    let program = variable("TERM_PROGRAM").unwrap_or_default();
+    match multiplexer(variable, term) {
+        // It hands on what the terminal around it knows.
+        Some(Multiplexer::Tmux) => {
+            let version = variable("TERM_PROGRAM_VERSION").filter(|_| program == "tmux");
+            return version.is_some_and(|version| release(&version) >= Some(LINKS_TMUX));
+        }
+        Some(Multiplexer::Screen) => return false,
+        None => {}
+    }
+    let vte = variable("VTE_VERSION").and_then(|version| version.parse().ok());
+    vte.is_some_and(|version: u32| version >= LINKS_VTE)
+        || TRUE_COLOUR_PROGRAMS.contains(&program.as_str())
+        || TRUE_COLOUR_TYPES.iter().any(|part| *part != "direct" && term.contains(part))
+        || variable("KONSOLE_VERSION").is_some()
+}
+
+/// The beginning of a version such as `3.4a`.
+fn release(version: &str) -> Option<(u32, u32)> {
+    let (major, rest) = version.split_once('.')?;
+    let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// `COLORFGBG` is `text;background`, sometimes with something between: 0 to 6 and 8 are dark.
@@ -152,6 +184,30 @@ mod tests {
             (&[("TERM", "linux"), ("LANG", "C.UTF-8")], true),
         ] {
             assert_eq!(abilities(environment).is_ascii, is_ascii, "{environment:?}");
+        }
+    }
+
+    #[test]
+    fn links_are_for_terminals_that_are_known_to_have_them() {
+        for (environment, has_links) in [
+            (&[("TERM", "xterm-kitty")][..], true),
+            (&[("TERM", "xterm-256color"), ("VTE_VERSION", "7600")], true),
+            (&[("TERM", "xterm-256color"), ("VTE_VERSION", "4800")], false),
+            (&[("TERM", "xterm-256color"), ("TERM_PROGRAM", "WezTerm")], true),
+            (&[("TERM", "xterm-256color")], false),
+            (&[("TERM", "xterm-direct")], false),
+            (&[("TERM", "linux")], false),
+            (&[("TERM", "dumb")], false),
+            (&[("TERM", "screen.xterm-kitty")], false),
+            (&[("TERM", "tmux-256color"), ("VTE_VERSION", "7600")], false),
+        ] {
+            assert_eq!(abilities(environment).has_links, has_links, "{environment:?}");
+        }
+        for (version, has_links) in [("3.4a", true), ("4.0", true), ("3.3", false), ("x", false)] {
+            let program = ("TERM_PROGRAM", "tmux");
+            let version = ("TERM_PROGRAM_VERSION", version);
+            let environment = [("TERM", "tmux-256color"), ("TMUX", "x"), program, version];
+            assert_eq!(abilities(&environment).has_links, has_links, "{version:?}");
         }
     }
 

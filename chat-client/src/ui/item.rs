@@ -18,7 +18,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{doubt, markup, status::seconds, text, theme::Theme};
+use super::{doubt, markup, row::Row, status::seconds, text, theme::Theme};
 use crate::app::{
     App,
     conversation::{Conversation, Delivery, Pending, PendingState},
@@ -144,21 +144,22 @@ impl<'a> Painter<'a> {
     }
 
     /// The rows of an item, as they follow `previous`.
-    pub(super) fn paint(&self, item: &Item<'_>, previous: Option<&Item<'_>>) -> Vec<Line<'static>> {
+    pub(super) fn paint(&self, item: &Item<'_>, previous: Option<&Item<'_>>) -> Vec<Row> {
         let mut rows = Vec::new();
         let date = self.date(item.time());
         if previous.is_none_or(|previous| self.date(previous.time()) != date) {
-            rows.push(self.divider(&date.strftime("%A, %-d %B %Y").to_string(), self.theme.quiet));
+            let day = date.strftime("%A, %-d %B %Y").to_string();
+            rows.push(self.divider(&day, self.theme.quiet).into());
         }
         if self.begins_unread(item, previous) {
-            rows.push(self.divider("new messages", self.theme.fresh));
+            rows.push(self.divider("new messages", self.theme.fresh).into());
         }
         let follows = rows.is_empty() && self.is_grouped(item, previous);
         let body = self.body(item);
         let mut body = self.beside(item, body, follows);
         if self.is_selected(item) {
             for row in &mut body {
-                *row = std::mem::take(row).patch_style(self.theme.chosen);
+                row.line = std::mem::take(&mut row.line).patch_style(self.theme.chosen);
             }
         }
         rows.extend(body);
@@ -166,12 +167,7 @@ impl<'a> Painter<'a> {
     }
 
     /// Places hour and name beside or above the rows of words.
-    fn beside(
-        &self,
-        item: &Item<'_>,
-        body: Vec<Line<'static>>,
-        follows: bool,
-    ) -> Vec<Line<'static>> {
+    fn beside(&self, item: &Item<'_>, body: Vec<Row>, follows: bool) -> Vec<Row> {
         let hour = self.hour(item.time());
         let speaker = item.speaker(&self.app.link.name).filter(|_| !follows);
         let (name, name_style, doubt) = match speaker {
@@ -187,41 +183,38 @@ impl<'a> Painter<'a> {
             if speaker.is_some() {
                 let room = self.columns.saturating_sub(HOUR_COLUMNS);
                 let name = doubt::marked(&name, doubt, room);
-                rows.push(Line::from(vec![
+                let name = vec![
                     Span::styled(name, name_style),
                     Span::styled(format!(" {hour}"), self.theme.quiet),
-                ]));
+                ];
+                rows.push(Line::from(name).into());
             }
-            rows.extend(body.into_iter().map(|line| self.indented(line)));
+            rows.extend(body.into_iter().map(|row| self.indented(row)));
             return rows;
         }
-        for (index, line) in body.into_iter().enumerate() {
+        for (index, row) in body.into_iter().enumerate() {
             if index > 0 {
-                rows.push(self.indented(line));
+                rows.push(self.indented(row));
                 continue;
             }
             let hour = if follows { " ".repeat(HOUR_COLUMNS) } else { format!("{hour} ") };
-            let mut spans = vec![
+            rows.push(row.behind(vec![
                 Span::styled(hour, self.theme.quiet),
                 Span::styled(
                     text::fit_right(&doubt::marked(&name, doubt, NAME_COLUMNS), NAME_COLUMNS),
                     name_style,
                 ),
                 Span::raw("  "),
-            ];
-            spans.extend(line.spans);
-            rows.push(Line::from(spans));
+            ]));
         }
         rows
     }
 
-    fn indented(&self, line: Line<'static>) -> Line<'static> {
-        let mut spans = vec![Span::raw(" ".repeat(self.gutter))];
-        spans.extend(line.spans);
-        Line::from(spans)
+    fn indented(&self, row: Row) -> Row {
+        row.behind(vec![Span::raw(" ".repeat(self.gutter))])
     }
 
-    fn body(&self, item: &Item<'_>) -> Vec<Line<'static>> {
+    fn body(&self, item: &Item<'_>) -> Vec<Row> {
         match item {
             Item::Entry(entry) => self.entry(entry),
             Item::Traffic(folded) => self.words(&traffic(folded), self.theme.quiet),
@@ -229,14 +222,14 @@ impl<'a> Painter<'a> {
         }
     }
 
-    fn entry(&self, entry: &Entry) -> Vec<Line<'static>> {
+    fn entry(&self, entry: &Entry) -> Vec<Row> {
         let theme = self.theme;
         let amended = self.conversation.timeline.amended(entry);
         let mut rows = Vec::new();
         match &entry.said {
             _ if amended.is_deleted => return self.words("(deleted)", theme.quiet),
             Said::Text(text, reply_to) => {
-                rows.extend(reply_to.map(|target| self.quote(target)));
+                rows.extend(reply_to.map(|target| Row::from(self.quote(target))));
                 // Who speaks of themselves is not called.
                 let me = if entry.sender.is_me() { "" } else { self.app.link.name.as_str() };
                 rows.extend(self.speech(amended.text.unwrap_or(text), me));
@@ -272,12 +265,12 @@ impl<'a> Painter<'a> {
         rows
     }
 
-    fn pending(&self, pending: &Pending) -> Vec<Line<'static>> {
+    fn pending(&self, pending: &Pending) -> Vec<Row> {
         let theme = self.theme;
         let mut rows = match &pending.saying {
             Saying::Text(text, reply_to) => {
                 let mut rows: Vec<_> =
-                    reply_to.map(|target| self.quote(target)).into_iter().collect();
+                    reply_to.map(|target| self.quote(target).into()).into_iter().collect();
                 rows.extend(self.speech(text, ""));
                 rows
             }
@@ -325,10 +318,10 @@ impl<'a> Painter<'a> {
             },
         );
         let words = text::fit(&format!("> {}", text::cell(&words)), self.cells());
-        Line::styled(words, self.theme.quiet)
+        Line::from(Span::styled(words, self.theme.quiet))
     }
 
-    fn speech(&self, words: &str, me: &str) -> Vec<Line<'static>> {
+    fn speech(&self, words: &str, me: &str) -> Vec<Row> {
         let mut rows = markup::rows(words, self.cells(), me, self.theme);
         for warning in links::warnings(words) {
             let warning = format!("{} {}", doubt::MARK, text::cell(&warning.to_string()));
@@ -337,20 +330,21 @@ impl<'a> Painter<'a> {
         rows
     }
 
-    fn words(&self, words: &str, style: Style) -> Vec<Line<'static>> {
+    fn words(&self, words: &str, style: Style) -> Vec<Row> {
         let rows = text::wrap(words, self.cells());
-        rows.into_iter().map(|row| Line::from(Span::styled(row, style))).collect()
+        rows.into_iter().map(|row| Line::from(Span::styled(row, style)).into()).collect()
     }
 
     /// Adds a mark behind the last row, or below it if there is no room.
-    fn append(&self, rows: &mut Vec<Line<'static>>, mark: String, style: Style) {
-        let used =
-            rows.last().map_or(0, |row| row.spans.iter().map(|s| text::width(&s.content)).sum());
+    fn append(&self, rows: &mut Vec<Row>, mark: String, style: Style) {
+        let used = rows
+            .last()
+            .map_or(0, |row| row.line.spans.iter().map(|s| text::width(&s.content)).sum());
         let fits = used + 2 + text::width(&mark) <= self.cells();
         match rows.last_mut() {
             Some(row) if fits => {
-                row.spans.push(Span::raw("  "));
-                row.spans.push(Span::styled(mark, style));
+                row.line.spans.push(Span::raw("  "));
+                row.line.spans.push(Span::styled(mark, style));
             }
             Some(_) | None => rows.extend(self.words(&mark, style)),
         }

@@ -4,7 +4,7 @@
 //! Nothing is rearranged: the parser only tells which bytes of the text have which look and which
 //! ones, the marks around them, need not be seen. Links keep their marks, so that the target shows.
 
-use std::ops::Range;
+use std::{ops::Range, rc::Rc};
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use ratatui::{
@@ -12,8 +12,12 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{text, theme::Theme};
-use crate::app::mention::mentions;
+use super::{
+    row::{Linked, Row},
+    text,
+    theme::Theme,
+};
+use crate::app::{links, mention::mentions};
 
 /// Longest text that is searched for markup; a longer one is shown as it is.
 const MARKUP_BYTES_MAX: usize = 16 * 1024;
@@ -21,7 +25,7 @@ const MARKUP_BYTES_MAX: usize = 16 * 1024;
 const CODE_BAR: &str = "▏";
 
 /// A foreign text as rows of at most `cells`, in which `me` is emphasised.
-pub(super) fn rows(foreign: &str, cells: usize, me: &str, theme: &Theme) -> Vec<Line<'static>> {
+pub(super) fn rows(foreign: &str, cells: usize, me: &str, theme: &Theme) -> Vec<Row> {
     let lines: Vec<String> = text::lines(foreign).collect();
     let whole = lines.join("\n");
     let look = Look::of(&whole, me, theme);
@@ -36,16 +40,16 @@ pub(super) fn rows(foreign: &str, cells: usize, me: &str, theme: &Theme) -> Vec<
                 let cells = cells.saturating_sub(text::width(CODE_BAR)).max(2);
                 rows.extend(text::breaks(line, cells).into_iter().map(|row| {
                     let code = Span::styled(line[row].to_owned(), theme.code);
-                    Line::from(vec![Span::styled(CODE_BAR, theme.line), code])
+                    Line::from(vec![Span::styled(CODE_BAR, theme.line), code]).into()
                 }));
             }
             Part::Words => rows.extend(look.line(&whole, range, cells)),
         }
     }
-    if rows.iter().all(|row| row.width() == 0) {
+    if rows.iter().all(|row: &Row| row.line.width() == 0) {
         rows.clear();
         // Nothing but the marks of an empty block.
-        rows.extend(lines.into_iter().map(|line| Line::styled(line, theme.text)));
+        rows.extend(lines.into_iter().map(|line| Line::styled(line, theme.text).into()));
     }
     rows
 }
@@ -55,6 +59,8 @@ struct Look {
     /// From each place on, until the next one; `None` is not shown.
     runs: Vec<(usize, Option<Style>)>,
     fences: Vec<Fence>,
+    /// Where links are that are shown as they are.
+    links: Vec<Range<usize>>,
 }
 
 /// A fenced block.
@@ -85,13 +91,15 @@ impl Look {
                 *style = style.patch(theme.mention);
             }
         }
+        let mut links = links::places(whole);
+        links.retain(|place| looks[place.clone()].iter().all(Option::is_some));
         let mut runs: Vec<(usize, Option<Style>)> = Vec::new();
         for (at, look) in looks.into_iter().enumerate() {
             if runs.last().is_none_or(|(_, last)| *last != look) {
                 runs.push((at, look));
             }
         }
-        Self { runs, fences }
+        Self { runs, fences, links }
     }
 
     fn part(&self, line: &Range<usize>) -> Part {
@@ -106,12 +114,19 @@ impl Look {
     }
 
     /// The rows of one line of words.
-    fn line(&self, whole: &str, line: Range<usize>, cells: usize) -> Vec<Line<'static>> {
+    fn line(&self, whole: &str, line: Range<usize>, cells: usize) -> Vec<Row> {
         let mut shown = String::new();
+        let mut linked: Vec<(Range<usize>, Rc<str>)> = Vec::new();
         let mut styles: Vec<(Range<usize>, Style)> = Vec::new();
         for (range, style) in self.runs_in(&line) {
             let Some(style) = style else { continue };
             let start = shown.len();
+            // All of a link is shown, so it goes on as it begins.
+            let begin = self.links.iter().filter(|link| range.contains(&link.start));
+            linked.extend(begin.map(|link| {
+                let at = start + link.start - range.start;
+                (at..at + link.len(), whole[link.clone()].into())
+            }));
             shown.push_str(&whole[range]);
             styles.push((start..shown.len(), style));
         }
@@ -121,7 +136,16 @@ impl Look {
                 let cut = range.start.max(row.start)..range.end.min(row.end);
                 (cut.start < cut.end).then(|| Span::styled(shown[cut].to_owned(), *style))
             });
-            spans.collect::<Line<'static>>()
+            let links = linked.iter().filter_map(|(range, target)| {
+                let cut = range.start.max(row.start)..range.end.min(row.end);
+                let column = |at: usize| text::width(&shown[row.start..at]);
+                (cut.start < cut.end).then(|| Linked {
+                    columns: column(cut.start)..column(cut.end),
+                    text: shown[cut].to_owned(),
+                    target: Rc::clone(target),
+                })
+            });
+            Row { links: links.collect(), line: spans.collect() }
         })
         .collect()
     }
@@ -209,14 +233,14 @@ mod tests {
 
     fn shown(text: &str) -> Vec<String> {
         let theme = Theme::of(Look::PLAIN);
-        rows(text, 40, "ada", &theme).iter().map(ToString::to_string).collect()
+        rows(text, 40, "ada", &theme).iter().map(|row| row.line.to_string()).collect()
     }
 
     /// The words that have this modifier.
     fn with(text: &str, modifier: Modifier) -> Vec<String> {
         let theme = Theme::of(Look::PLAIN);
         let rows = rows(text, 40, "ada", &theme);
-        let spans = rows.iter().flat_map(|row| &row.spans);
+        let spans = rows.iter().flat_map(|row| &row.line.spans);
         let marked = spans.filter(|span| span.style.add_modifier.contains(modifier));
         marked.map(|span| span.content.to_string()).collect()
     }
@@ -257,6 +281,34 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_known_where_it_stands_on_each_row() {
+        let theme = Theme::of(Look::PLAIN);
+        let rows = rows("日本 **see** <https://a.example/a-long-one>, ok", 16, "ada", &theme);
+        let parts: Vec<_> = (rows.iter().enumerate())
+            .flat_map(|(index, row)| row.links.iter().map(move |link| (index, link)))
+            .map(|(index, link)| (index, link.columns.clone(), link.text.as_str(), &*link.target))
+            .collect();
+        let target = "https://a.example/a-long-one";
+        assert_eq!(
+            parts,
+            [(1, 1..16, "https://a.examp", target), (2, 0..13, "le/a-long-one", target)]
+        );
+    }
+
+    #[test]
+    fn what_does_not_look_like_its_target_is_no_link() {
+        let theme = Theme::of(Look::PLAIN);
+        for (text, count) in
+            [("https://a.example/*x*", 0), ("`https://a.example`", 1), ("**https://a.example**", 1)]
+        {
+            let rows = rows(text, 40, "ada", &theme);
+            let links: Vec<_> = rows.iter().flat_map(|row| &row.links).collect();
+            assert_eq!(links.len(), count, "{text}");
+            assert!(links.iter().all(|link| link.text == *link.target));
+        }
+    }
+
+    #[test]
     fn a_fenced_block_is_kept_line_by_line() {
         let text = "see:\n```rust\nfn main() {\n    *x* = 1;\n}\n```\nok?";
         let bar = |line: &str| format!("{CODE_BAR}{line}");
@@ -279,6 +331,7 @@ mod tests {
         let rows = rows("hey @ada and **Ada**", 40, "ada", &theme);
         let modifier = theme.mention.add_modifier;
         let marked: Vec<_> = rows[0]
+            .line
             .spans
             .iter()
             .filter(|span| span.style.add_modifier.contains(modifier))
@@ -296,7 +349,7 @@ mod tests {
             let theme = Theme::of(Look::PLAIN);
             let mut left: Vec<char> = text.chars().collect();
             for row in rows(&text, cells, "ada", &theme) {
-                let row = row.to_string();
+                let row = row.line.to_string();
                 prop_assert!(text::width(&row) <= cells, "{row:?}");
                 for character in row.trim_start_matches(CODE_BAR).chars().filter(|c| *c != ' ') {
                     let at = left.iter().position(|known| *known == character);

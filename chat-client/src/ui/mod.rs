@@ -21,11 +21,13 @@ mod first_run;
 mod header;
 mod help;
 mod hint;
+mod hyperlinks;
 mod item;
 mod markup;
 mod members;
 mod palette;
 mod picker;
+mod row;
 mod status;
 mod text;
 mod theme;
@@ -36,7 +38,7 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
 };
 
-use self::theme::Theme;
+use self::{hyperlinks::Hyperlinks, theme::Theme};
 use crate::app::{App, Overlay, event::Drawn};
 
 /// Columns from which the list of conversations has its own pane.
@@ -61,14 +63,18 @@ const MEMBERS_COLUMNS: u16 = 22;
 /// Draws the whole screen.
 pub fn view(app: &App, frame: &mut Frame<'_>) -> Vec<Drawn> {
     let look = app.look();
-    let drawn = draw(app, &Theme::of(look), frame);
+    let mut links = Hyperlinks::default();
+    let drawn = draw(app, &Theme::of(look), frame, &mut links);
+    if app.has_links() {
+        links.apply(frame.buffer_mut());
+    }
     if look.is_ascii {
         ascii::simplify(frame.buffer_mut());
     }
     drawn
 }
 
-fn draw(app: &App, theme: &Theme, frame: &mut Frame<'_>) -> Vec<Drawn> {
+fn draw(app: &App, theme: &Theme, frame: &mut Frame<'_>, links: &mut Hyperlinks) -> Vec<Drawn> {
     let area = frame.area();
     if area.width == 0 || area.height == 0 {
         return Vec::new();
@@ -100,8 +106,8 @@ fn draw(app: &App, theme: &Theme, frame: &mut Frame<'_>) -> Vec<Drawn> {
         return Vec::new();
     }
     let (main, beside) = split(app, main);
-    let second = beside.and_then(|area| second(app, theme, area, frame));
-    let first = conversation(app, theme, main, frame);
+    let second = beside.and_then(|area| second(app, theme, area, frame, links));
+    let first = conversation(app, theme, main, frame, links);
     first.into_iter().chain(second).collect()
 }
 
@@ -125,14 +131,26 @@ fn split(app: &App, area: Rect) -> (Rect, Option<Rect>) {
 }
 
 /// The conversation beside the one that is written in.
-fn second(app: &App, theme: &Theme, area: Rect, frame: &mut Frame<'_>) -> Option<Drawn> {
+fn second(
+    app: &App,
+    theme: &Theme,
+    area: Rect,
+    frame: &mut Frame<'_>,
+    links: &mut Hyperlinks,
+) -> Option<Drawn> {
     let conversation = app.beside()?;
     let [top, timeline] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
     header::draw(app, conversation, theme, top, frame.buffer_mut());
-    Some(timeline::draw(app, conversation, theme, timeline, frame.buffer_mut()))
+    Some(timeline::draw(app, conversation, theme, timeline, frame.buffer_mut(), links))
 }
 
-fn conversation(app: &App, theme: &Theme, area: Rect, frame: &mut Frame<'_>) -> Option<Drawn> {
+fn conversation(
+    app: &App,
+    theme: &Theme,
+    area: Rect,
+    frame: &mut Frame<'_>,
+    links: &mut Hyperlinks,
+) -> Option<Drawn> {
     let conversation = app.current();
     let has_news = header::has_news(app);
     let composer_rows = conversation.map_or(1, |c| composer::rows(c, area));
@@ -147,7 +165,7 @@ fn conversation(app: &App, theme: &Theme, area: Rect, frame: &mut Frame<'_>) -> 
     let conversation = conversation?;
     header::draw(app, conversation, theme, top, frame.buffer_mut());
     let drawn = if !app.lists_members {
-        Some(timeline::draw(app, conversation, theme, timeline, frame.buffer_mut()))
+        Some(timeline::draw(app, conversation, theme, timeline, frame.buffer_mut(), links))
     } else if area.width >= MEMBERS_PANE_COLUMNS_MIN {
         let [timeline, _, members] = Layout::horizontal([
             Constraint::Min(1),
@@ -156,7 +174,7 @@ fn conversation(app: &App, theme: &Theme, area: Rect, frame: &mut Frame<'_>) -> 
         ])
         .areas(timeline);
         members::draw(app, conversation, theme, members, frame.buffer_mut());
-        Some(timeline::draw(app, conversation, theme, timeline, frame.buffer_mut()))
+        Some(timeline::draw(app, conversation, theme, timeline, frame.buffer_mut(), links))
     } else {
         members::draw(app, conversation, theme, timeline, frame.buffer_mut());
         None

@@ -2,10 +2,12 @@
 //! there is. Only what is walked over is broken into rows.
 
 use protocol::ids::Seq;
-use ratatui::{buffer::Buffer, layout::Rect, text::Line, widgets::Widget};
+use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 
 use super::{
+    hyperlinks::Hyperlinks,
     item::{Item, Painter, items},
+    row::Row,
     theme::Theme,
 };
 use crate::app::{
@@ -22,12 +24,13 @@ pub(super) fn draw(
     theme: &Theme,
     area: Rect,
     buffer: &mut Buffer,
+    links: &mut Hyperlinks,
 ) -> Drawn {
     let items = items(app, conversation);
     let painter = Painter::new(app, conversation, theme, area.width);
     let walk = Walk { items: &items, painter: &painter, height: area.height.into() };
     let place = walk.settle(conversation);
-    let mut rows: Vec<(Line<'static>, Option<Seq>)> = Vec::new();
+    let mut rows: Vec<(Row, Option<Seq>)> = Vec::new();
     let mut seen = None;
     let mut top = None;
     let mut reaches_oldest = items.is_empty();
@@ -53,9 +56,10 @@ pub(super) fn draw(
     }
     rows.truncate(walk.height);
     let mut spots = Spots { left: area.x, right: area.right(), rows: Vec::new() };
-    for (row, (line, message)) in area.rows().rev().zip(rows) {
-        line.render(row, buffer);
-        spots.rows.extend(message.map(|seq| (row.y, seq)));
+    for (place, (row, message)) in area.rows().rev().zip(rows) {
+        row.line.render(place, buffer);
+        links.note(place, &row.links);
+        spots.rows.extend(message.map(|seq| (place.y, seq)));
     }
     Drawn {
         conversation: conversation.summary.id,
@@ -170,7 +174,7 @@ impl Walk<'_> {
         self.down(Place { index: selected, below: 0 }, self.height.saturating_sub(own))
     }
 
-    fn rows(&self, index: usize) -> Vec<Line<'static>> {
+    fn rows(&self, index: usize) -> Vec<Row> {
         let previous = index.checked_sub(1).map(|previous| &self.items[previous]);
         self.painter.paint(&self.items[index], previous)
     }
