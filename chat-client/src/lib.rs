@@ -10,6 +10,7 @@ pub mod editor;
 pub mod engine;
 pub mod exit;
 pub mod external;
+pub mod highlight;
 pub mod host;
 pub mod moment;
 pub mod net;

@@ -292,6 +292,7 @@ fn a_click_selects_and_a_second_one_opens_the_bar() {
             reaches_oldest: true,
             reaches_newest: true,
             spots,
+            code: Vec::new(),
         }),
     );
     let selected = |app: &App| app.current().and_then(|c| c.selected);

@@ -5,7 +5,7 @@ use protocol::{
     message::{event::Set, record::Target},
 };
 
-use super::{Notification, Way, Wheel, event::Place, picker::Purpose};
+use super::{Notification, Way, Wheel, code::Code, event::Place, picker::Purpose};
 use crate::search::Query;
 use crate::settings::save::Change;
 
@@ -33,6 +33,9 @@ pub enum Effect {
     Search(Purpose, Query),
     /// Something of the set-up before there is a node.
     Setup(SetupStep),
+    /// Tell the words of a block apart; answered by
+    /// [`Event::Highlighted`](super::event::Event::Highlighted).
+    Highlight(Code),
     /// Give a text to the terminal's clipboard.
     Copy(String),
     /// Let the person's editor change what is being written; answered by

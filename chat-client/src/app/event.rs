@@ -8,6 +8,7 @@ use protocol::{
 };
 
 use super::{
+    code::{Code, Run},
     conversation::{Member, Pending, Reached, Summary},
     first_run::Setup,
     link::Link,
@@ -35,6 +36,8 @@ pub enum Event {
     Background(Background),
     /// It is now this late.
     Clock(WallTime),
+    /// The words of a block of code, from [`Effect::Highlight`](super::effect::Effect::Highlight).
+    Highlighted(Code, Vec<Run>),
     /// The system wants the client to end.
     End,
     /// The view drew this.
@@ -74,6 +77,8 @@ pub struct Drawn {
     pub reaches_newest: bool,
     /// Where messages can be clicked.
     pub spots: Spots,
+    /// Code on the screen whose words are not known.
+    pub code: Vec<Code>,
 }
 
 /// Which records stand on which rows of the screen.

@@ -14,6 +14,7 @@ pub mod action;
 mod adapt;
 mod ask;
 pub mod bar;
+pub mod code;
 pub mod completion;
 pub mod composer;
 pub mod conversation;
@@ -66,6 +67,7 @@ use protocol::{
 
 use self::{
     bar::Bar,
+    code::Highlights,
     completion::Completion,
     conversation::{Conversation, Pending, Sort, Standing, Summary},
     deletion::Deletion,
@@ -114,6 +116,8 @@ pub struct App {
     pub online: BTreeSet<AccountId>,
     /// The names that were seen, and which of them to doubt.
     pub names: Names,
+    /// What is known of the code on the screen.
+    pub highlights: Highlights,
     /// Something to be said once, until the next key that matters.
     pub toast: Option<Toast>,
     /// What can be written next, while that is offered.
@@ -211,6 +215,7 @@ impl App {
             lists_members: false,
             online: BTreeSet::new(),
             names: Names::default(),
+            highlights: Highlights::default(),
             toast: None,
             completion: None,
             bar: None,

@@ -30,6 +30,7 @@ use crate::{
     config::Config,
     editor::Editor,
     external,
+    highlight::Highlighter,
     host::Hosted,
     report::Failure,
     settings::{
@@ -73,6 +74,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         terminal: Some(screen.input()),
         screen,
         editing: None,
+        highlighter: Highlighter::default(),
         signals,
         session: None,
         hosted: None,
@@ -104,6 +106,7 @@ struct Client {
     terminal: Option<Input>,
     /// That other program.
     editing: Option<Editing>,
+    highlighter: Highlighter,
     signals: EndSignals,
     step: Option<Step>,
     session: Option<Session>,
@@ -189,6 +192,9 @@ impl Client {
                 },
                 outcome = done(&mut self.step) => return Happening::Step(outcome),
                 event = done(&mut self.editing) => return Happening::Edited(event),
+                (code, runs) = self.highlighter.next() => {
+                    return Happening::Event(Event::Highlighted(code, runs));
+                }
                 event = heard(&mut self.session, &self.app) => {
                     return event.map_or(Happening::NodeEnded, Happening::Event);
                 }
@@ -269,6 +275,7 @@ impl Client {
                 Effect::Wheel(wheel) => self.screen.set_wheel(wheel)?,
                 Effect::Redraw => self.screen.clear()?,
                 Effect::Notify(way, notification) => self.screen.notify(way, &notification)?,
+                Effect::Highlight(code) => self.highlighter.begin(code),
                 Effect::Copy(text) => self.screen.copy(&text)?,
                 Effect::Hook(words, input) => {
                     if let Some(session) = &self.session {

@@ -122,6 +122,7 @@ impl Session {
             Effect::Search(purpose, query) => performer.search(purpose, query),
             Effect::Setup(_)
             | Effect::Copy(_)
+            | Effect::Highlight(_)
             | Effect::OpenEditor(..)
             | Effect::OpenLink(_)
             | Effect::Hook(..)

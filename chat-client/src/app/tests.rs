@@ -183,6 +183,7 @@ fn a_command_is_not_announced_as_writing() {
 fn drawn(reaches_oldest: bool, reaches_newest: bool, seen: u64) -> Event {
     Event::Drawn(Drawn {
         spots: Spots::default(),
+        code: Vec::new(),
         conversation: id(1),
         rows: 10,
         scroll: Scroll::Live,

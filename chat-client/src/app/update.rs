@@ -47,6 +47,10 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
             app.abilities.background = Some(background);
             Vec::new()
         }
+        Event::Highlighted(code, runs) => {
+            app.highlights.take(code, runs);
+            Vec::new()
+        }
         Event::Resized => Vec::new(),
         Event::End => leave(app),
         Event::Key(key) => on_key(app, key),
@@ -540,13 +544,13 @@ fn on_drawn(app: &mut App, drawn: Drawn) -> Vec<Effect> {
         app.rows = drawn.rows;
         app.spots = drawn.spots;
     }
+    let mut effects = app.highlights.ask(drawn.code);
     let is_watched = app.focus == Focus::Gained && app.overlay.is_none();
     let Some(conversation) = app.conversations.get_mut(&drawn.conversation) else {
-        return Vec::new();
+        return effects;
     };
     conversation.scroll = drawn.scroll;
     conversation.scroll_wish = 0;
-    let mut effects = Vec::new();
     let timeline = &conversation.timeline;
     if !conversation.is_loading {
         let place = if drawn.reaches_oldest && !timeline.reaches_oldest {

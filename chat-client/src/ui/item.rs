@@ -322,7 +322,7 @@ impl<'a> Painter<'a> {
     }
 
     fn speech(&self, words: &str, me: &str) -> Vec<Row> {
-        let mut rows = markup::rows(words, self.cells(), me, self.theme);
+        let mut rows = markup::rows(words, self.cells(), me, &self.app.highlights, self.theme);
         for warning in links::warnings(words) {
             let warning = format!("{} {}", doubt::MARK, text::cell(&warning.to_string()));
             self.append(&mut rows, warning, self.theme.error);

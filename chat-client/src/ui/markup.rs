@@ -17,7 +17,11 @@ use super::{
     text,
     theme::Theme,
 };
-use crate::app::{links, mention::mentions};
+use crate::app::{
+    code::{Code, Highlights, Run},
+    links,
+    mention::mentions,
+};
 
 /// Longest text that is searched for markup; a longer one is shown as it is.
 const MARKUP_BYTES_MAX: usize = 16 * 1024;
@@ -25,10 +29,18 @@ const MARKUP_BYTES_MAX: usize = 16 * 1024;
 const CODE_BAR: &str = "▏";
 
 /// A foreign text as rows of at most `cells`, in which `me` is emphasised.
-pub(super) fn rows(foreign: &str, cells: usize, me: &str, theme: &Theme) -> Vec<Row> {
+pub(super) fn rows(
+    foreign: &str,
+    cells: usize,
+    me: &str,
+    highlights: &Highlights,
+    theme: &Theme,
+) -> Vec<Row> {
     let lines: Vec<String> = text::lines(foreign).collect();
     let whole = lines.join("\n");
     let look = Look::of(&whole, me, theme);
+    let blocks: Vec<_> =
+        look.fences.iter().map(|fence| Block::of(fence, &whole, highlights)).collect();
     let mut rows = Vec::new();
     let mut at = 0;
     for line in &lines {
@@ -36,13 +48,7 @@ pub(super) fn rows(foreign: &str, cells: usize, me: &str, theme: &Theme) -> Vec<
         at = range.end + 1;
         match look.part(&range) {
             Part::Fence => {}
-            Part::Code => {
-                let cells = cells.saturating_sub(text::width(CODE_BAR)).max(2);
-                rows.extend(text::breaks(line, cells).into_iter().map(|row| {
-                    let code = Span::styled(line[row].to_owned(), theme.code);
-                    Line::from(vec![Span::styled(CODE_BAR, theme.line), code]).into()
-                }));
-            }
+            Part::Code(index) => rows.extend(blocks[index].rows(&whole, range, cells, theme)),
             Part::Words => rows.extend(look.line(&whole, range, cells)),
         }
     }
@@ -69,12 +75,15 @@ struct Fence {
     whole: Range<usize>,
     /// What is between the fences.
     code: Range<usize>,
+    /// What stands behind the opening one.
+    info: String,
 }
 
 /// What a line belongs to.
 enum Part {
     Words,
-    Code,
+    /// A line of this block.
+    Code(usize),
     /// The line that opens or closes a block.
     Fence,
 }
@@ -103,14 +112,13 @@ impl Look {
     }
 
     fn part(&self, line: &Range<usize>) -> Part {
-        let fence = self.fences.iter().find(|f| f.whole.contains(&line.start));
-        match fence {
-            None => Part::Words,
-            Some(fence) if line.start >= fence.code.start && line.start < fence.code.end => {
-                Part::Code
-            }
-            Some(_) => Part::Fence,
-        }
+        // In a list, a block begins behind what its line is indented by.
+        let overlaps = |f: &Fence| line.end > f.whole.start && line.start < f.whole.end;
+        let index = self.fences.iter().position(overlaps);
+        let Some(index) = index else { return Part::Words };
+        let code = &self.fences[index].code;
+        let is_code = !code.is_empty() && line.end >= code.start && line.start < code.end;
+        if is_code { Part::Code(index) } else { Part::Fence }
     }
 
     /// The rows of one line of words.
@@ -145,7 +153,7 @@ impl Look {
                     target: Rc::clone(target),
                 })
             });
-            Row { links: links.collect(), line: spans.collect() }
+            Row { links: links.collect(), line: spans.collect(), code: None }
         })
         .collect()
     }
@@ -160,15 +168,69 @@ impl Look {
     }
 }
 
+/// A fenced block and what is known of its words.
+struct Block<'a> {
+    /// Where its code begins.
+    start: usize,
+    runs: Option<&'a [Run]>,
+    /// It, if its words are still to be told apart.
+    unknown: Option<Rc<Code>>,
+}
+
+impl<'a> Block<'a> {
+    fn of(fence: &Fence, whole: &str, highlights: &'a Highlights) -> Self {
+        let code = Code::new(&fence.info, &whole[fence.code.clone()]);
+        let runs = code.as_ref().and_then(|code| highlights.of(code));
+        let unknown = code.filter(|_| runs.is_none()).map(Rc::new);
+        Self { start: fence.code.start, runs, unknown }
+    }
+
+    /// The rows of one of its lines.
+    fn rows(&self, whole: &str, line: Range<usize>, cells: usize, theme: &Theme) -> Vec<Row> {
+        let cells = cells.saturating_sub(text::width(CODE_BAR)).max(2);
+        let rows = text::breaks(&whole[line.clone()], cells).into_iter();
+        rows.map(|row| {
+            let row = line.start + row.start..line.start + row.end;
+            let mut spans = vec![Span::styled(CODE_BAR, theme.line)];
+            spans.extend(self.spans(whole, row, theme));
+            Row { line: Line::from(spans), code: self.unknown.clone(), ..Row::default() }
+        })
+        .collect()
+    }
+
+    fn spans(&self, whole: &str, row: Range<usize>, theme: &Theme) -> Vec<Span<'static>> {
+        let Some(runs) = self.runs.filter(|runs| !runs.is_empty()) else {
+            return vec![Span::styled(whole[row].to_owned(), theme.code)];
+        };
+        let mut spans = Vec::new();
+        let mut at = row.start;
+        let first = runs.partition_point(|run| self.start + run.end <= row.start);
+        for run in &runs[first..] {
+            let start = (self.start + run.start).max(at);
+            let end = (self.start + run.end).min(row.end);
+            if start >= end {
+                break;
+            }
+            spans.push(Span::styled(whole[at..start].to_owned(), theme.text));
+            spans.push(Span::styled(whole[start..end].to_owned(), theme.token(run.token)));
+            at = end;
+        }
+        spans.push(Span::styled(whole[at..row.end].to_owned(), theme.text));
+        spans.retain(|span| !span.content.is_empty());
+        spans
+    }
+}
+
 /// Gives every byte of the text its look.
 fn paint(whole: &str, theme: &Theme, looks: &mut [Option<Style>], fences: &mut Vec<Fence>) {
     let mut open: Vec<Style> = Vec::new();
-    let mut code: Option<Fence> = None;
+    let mut fence: Option<Fence> = None;
     for (event, range) in Parser::new_ext(whole, Options::ENABLE_STRIKETHROUGH).into_offset_iter() {
         match event {
             Event::Start(tag) => {
-                if let Tag::CodeBlock(CodeBlockKind::Fenced(_)) = tag {
-                    code = Some(Fence { whole: range.clone(), code: range.end..range.end });
+                if let Tag::CodeBlock(CodeBlockKind::Fenced(info)) = &tag {
+                    let (whole, code) = (range.clone(), range.end..range.end);
+                    fence = Some(Fence { whole, code, info: info.to_string() });
                 }
                 let outer = open.last().copied().unwrap_or(theme.text);
                 match modifier(&tag) {
@@ -182,12 +244,12 @@ fn paint(whole: &str, theme: &Theme, looks: &mut [Option<Style>], fences: &mut V
                     None => {}
                 }
             }
-            Event::End(TagEnd::CodeBlock) => fences.extend(code.take()),
+            Event::End(TagEnd::CodeBlock) => fences.extend(fence.take()),
             Event::End(TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough) => {
                 open.pop();
             }
             Event::Text(_) => {
-                if let Some(fence) = &mut code {
+                if let Some(fence) = &mut fence {
                     fence.code = fence.code.start.min(range.start)..range.end;
                 } else {
                     let style = open.last().copied().unwrap_or(theme.text);
@@ -233,13 +295,16 @@ mod tests {
 
     fn shown(text: &str) -> Vec<String> {
         let theme = Theme::of(Look::PLAIN);
-        rows(text, 40, "ada", &theme).iter().map(|row| row.line.to_string()).collect()
+        rows(text, 40, "ada", &Highlights::default(), &theme)
+            .iter()
+            .map(|row| row.line.to_string())
+            .collect()
     }
 
     /// The words that have this modifier.
     fn with(text: &str, modifier: Modifier) -> Vec<String> {
         let theme = Theme::of(Look::PLAIN);
-        let rows = rows(text, 40, "ada", &theme);
+        let rows = rows(text, 40, "ada", &Highlights::default(), &theme);
         let spans = rows.iter().flat_map(|row| &row.line.spans);
         let marked = spans.filter(|span| span.style.add_modifier.contains(modifier));
         marked.map(|span| span.content.to_string()).collect()
@@ -283,7 +348,13 @@ mod tests {
     #[test]
     fn a_link_is_known_where_it_stands_on_each_row() {
         let theme = Theme::of(Look::PLAIN);
-        let rows = rows("日本 **see** <https://a.example/a-long-one>, ok", 16, "ada", &theme);
+        let rows = rows(
+            "日本 **see** <https://a.example/a-long-one>, ok",
+            16,
+            "ada",
+            &Highlights::default(),
+            &theme,
+        );
         let parts: Vec<_> = (rows.iter().enumerate())
             .flat_map(|(index, row)| row.links.iter().map(move |link| (index, link)))
             .map(|(index, link)| (index, link.columns.clone(), link.text.as_str(), &*link.target))
@@ -301,7 +372,7 @@ mod tests {
         for (text, count) in
             [("https://a.example/*x*", 0), ("`https://a.example`", 1), ("**https://a.example**", 1)]
         {
-            let rows = rows(text, 40, "ada", &theme);
+            let rows = rows(text, 40, "ada", &Highlights::default(), &theme);
             let links: Vec<_> = rows.iter().flat_map(|row| &row.links).collect();
             assert_eq!(links.len(), count, "{text}");
             assert!(links.iter().all(|link| link.text == *link.target));
@@ -321,6 +392,8 @@ mod tests {
         ];
         assert_eq!(shown(text), expected);
         assert_eq!(shown("```\nopen"), [bar("open")], "the end may be missing");
+        let listed = "- see:\n  ```\n  one\n  two\n  ```";
+        assert_eq!(shown(listed), ["- see:".to_owned(), bar("  one"), bar("  two")]);
         assert_eq!(shown("```\n```"), ["```", "```"]);
         assert_eq!(shown("```\n"), ["```", ""]);
     }
@@ -328,7 +401,7 @@ mod tests {
     #[test]
     fn the_own_name_stands_out_inside_markup_too() {
         let theme = Theme::of(Look::PLAIN);
-        let rows = rows("hey @ada and **Ada**", 40, "ada", &theme);
+        let rows = rows("hey @ada and **Ada**", 40, "ada", &Highlights::default(), &theme);
         let modifier = theme.mention.add_modifier;
         let marked: Vec<_> = rows[0]
             .line
@@ -348,7 +421,7 @@ mod tests {
         ) {
             let theme = Theme::of(Look::PLAIN);
             let mut left: Vec<char> = text.chars().collect();
-            for row in rows(&text, cells, "ada", &theme) {
+            for row in rows(&text, cells, "ada", &Highlights::default(), &theme) {
                 let row = row.line.to_string();
                 prop_assert!(text::width(&row) <= cells, "{row:?}");
                 for character in row.trim_start_matches(CODE_BAR).chars().filter(|c| *c != ' ') {

@@ -189,6 +189,8 @@ fn conversation(
 #[cfg(test)]
 mod acting_tests;
 #[cfg(test)]
+mod code_tests;
+#[cfg(test)]
 mod finding_tests;
 #[cfg(test)]
 mod tests;

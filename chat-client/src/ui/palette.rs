@@ -17,6 +17,10 @@ pub(super) struct Palette {
     pub(super) error: Color,
     /// What is well.
     pub(super) good: Color,
+    /// Words of a language in code.
+    pub(super) keyword: Color,
+    /// Texts and numbers in code.
+    pub(super) literal: Color,
     /// Names of others.
     pub(super) people: [Color; 6],
 }
@@ -28,6 +32,8 @@ pub(super) const SIXTEEN_DARK: Palette = Palette {
     fresh: Color::LightYellow,
     error: Color::LightRed,
     good: Color::LightGreen,
+    keyword: Color::LightMagenta,
+    literal: Color::LightGreen,
     people: [
         Color::LightGreen,
         Color::LightMagenta,
@@ -45,6 +51,8 @@ pub(super) const SIXTEEN_LIGHT: Palette = Palette {
     fresh: Color::Magenta,
     error: Color::Red,
     good: Color::Reset,
+    keyword: Color::Magenta,
+    literal: Color::Red,
     people: [Color::Blue, Color::Magenta, Color::Red, Color::Reset, Color::Blue, Color::Magenta],
 };
 
@@ -55,6 +63,8 @@ pub(super) const INDEXED_DARK: Palette = Palette {
     fresh: Color::Indexed(222),
     error: Color::Indexed(210),
     good: Color::Indexed(114),
+    keyword: Color::Indexed(183),
+    literal: Color::Indexed(114),
     people: [
         Color::Indexed(114),
         Color::Indexed(218),
@@ -72,6 +82,8 @@ pub(super) const INDEXED_LIGHT: Palette = Palette {
     fresh: Color::Indexed(94),
     error: Color::Indexed(124),
     good: Color::Indexed(22),
+    keyword: Color::Indexed(54),
+    literal: Color::Indexed(22),
     people: [
         Color::Indexed(22),
         Color::Indexed(89),
@@ -89,6 +101,8 @@ pub(super) const TRUE_DARK: Palette = Palette {
     fresh: Color::Rgb(0xE6, 0xC0, 0x7B),
     error: Color::Rgb(0xFF, 0x8F, 0x8F),
     good: Color::Rgb(0x8F, 0xD1, 0x9E),
+    keyword: Color::Rgb(0xCF, 0xA9, 0xF5),
+    literal: Color::Rgb(0xA5, 0xD6, 0xA7),
     people: [
         Color::Rgb(0xA5, 0xD6, 0xA7),
         Color::Rgb(0xF0, 0xA6, 0xCA),
@@ -106,6 +120,8 @@ pub(super) const TRUE_LIGHT: Palette = Palette {
     fresh: Color::Rgb(0x7A, 0x4B, 0x00),
     error: Color::Rgb(0xB0, 0x00, 0x1B),
     good: Color::Rgb(0x1B, 0x66, 0x2C),
+    keyword: Color::Rgb(0x6A, 0x2F, 0xB5),
+    literal: Color::Rgb(0x1B, 0x66, 0x2C),
     people: [
         Color::Rgb(0x1B, 0x66, 0x2C),
         Color::Rgb(0x9C, 0x1F, 0x6E),
@@ -171,8 +187,12 @@ mod tests {
     }
 
     fn colours(palette: &Palette) -> Vec<Color> {
-        let Palette { quiet, own, fresh, error, good, people } = palette;
-        [quiet, own, fresh, error, good].into_iter().chain(people).copied().collect()
+        let Palette { quiet, own, fresh, error, good, keyword, literal, people } = palette;
+        [quiet, own, fresh, error, good, keyword, literal]
+            .into_iter()
+            .chain(people)
+            .copied()
+            .collect()
     }
 
     #[test]

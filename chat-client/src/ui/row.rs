@@ -5,6 +5,7 @@ use std::{ops::Range, rc::Rc};
 use ratatui::text::{Line, Span};
 
 use super::text;
+use crate::app::code::Code;
 
 /// A row.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,8 @@ pub(super) struct Row {
     pub(super) line: Line<'static>,
     /// The links on it.
     pub(super) links: Vec<Linked>,
+    /// The code that it is a part of, if nobody knows its words yet.
+    pub(super) code: Option<Rc<Code>>,
 }
 
 /// A link, or the part of it that is on one row.
@@ -40,6 +43,6 @@ impl Row {
 
 impl From<Line<'static>> for Row {
     fn from(line: Line<'static>) -> Self {
-        Self { line, links: Vec::new() }
+        Self { line, ..Self::default() }
     }
 }

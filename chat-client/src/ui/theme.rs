@@ -4,7 +4,7 @@
 use ratatui::style::{Color, Modifier, Style};
 
 use super::palette::{self, Palette};
-use crate::app::{Background, Colour, Look};
+use crate::app::{Background, Colour, Look, code::Token};
 
 /// How things look.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,12 @@ pub(super) struct Theme {
     pub(super) line: Style,
     /// Code among words.
     pub(super) code: Style,
+    /// Words of a language in code.
+    keyword: Style,
+    /// Texts and numbers in code.
+    literal: Style,
+    /// Functions and types in code.
+    name: Style,
     /// The own name in what others say; added to the look of the words around it.
     pub(super) mention: Style,
     /// Names of others, one of these each.
@@ -67,6 +73,9 @@ impl Theme {
             good: plain.text.fg(palette.good),
             line: plain.text.fg(palette.quiet),
             code: plain.text.fg(palette.own),
+            keyword: plain.text.fg(palette.keyword),
+            literal: plain.text.fg(palette.literal),
+            name: plain.text.fg(palette.own),
             mention: bold.add_modifier(Modifier::REVERSED).fg(palette.fresh),
             people,
             ..plain
@@ -88,6 +97,9 @@ impl Theme {
             good: text,
             line: dim,
             code: dim,
+            keyword: bold,
+            literal: text,
+            name: text,
             mention: bold.add_modifier(Modifier::REVERSED),
             people: [bold; 6],
         }
@@ -106,6 +118,9 @@ impl Theme {
             good: plain.text.fg(Color::Green),
             line: plain.text.fg(Color::DarkGray),
             code: plain.text.fg(Color::Cyan),
+            keyword: plain.text.fg(Color::Magenta),
+            literal: plain.text.fg(Color::Green),
+            name: plain.text.fg(Color::Cyan),
             mention: bold.add_modifier(Modifier::REVERSED).fg(Color::Yellow),
             people: [
                 bold.fg(Color::Green),
@@ -116,6 +131,16 @@ impl Theme {
                 bold.fg(Color::LightMagenta),
             ],
             ..plain
+        }
+    }
+
+    /// The look of a word of code.
+    pub(super) const fn token(&self, token: Token) -> Style {
+        match token {
+            Token::Comment => self.quiet,
+            Token::Keyword => self.keyword,
+            Token::Literal => self.literal,
+            Token::Name => self.name,
         }
     }
 

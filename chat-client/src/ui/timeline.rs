@@ -1,6 +1,8 @@
 //! The timeline: finds what is on the screen from the scroll anchor and draws that, however much
 //! there is. Only what is walked over is broken into rows.
 
+use std::rc::Rc;
+
 use protocol::ids::Seq;
 use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 
@@ -12,6 +14,7 @@ use super::{
 };
 use crate::app::{
     App,
+    code::Code,
     conversation::Conversation,
     event::{Drawn, Spots},
     timeline::{ItemKey, Scroll},
@@ -55,10 +58,12 @@ pub(super) fn draw(
         }
     }
     rows.truncate(walk.height);
+    let mut code: Vec<Rc<Code>> = Vec::new();
     let mut spots = Spots { left: area.x, right: area.right(), rows: Vec::new() };
     for (place, (row, message)) in area.rows().rev().zip(rows) {
         row.line.render(place, buffer);
         links.note(place, &row.links);
+        code.extend(row.code.filter(|block| !code.contains(block)));
         spots.rows.extend(message.map(|seq| (place.y, seq)));
     }
     Drawn {
@@ -70,6 +75,7 @@ pub(super) fn draw(
         reaches_oldest,
         reaches_newest: place.is_none_or(|place| walk.is_end(place)),
         spots,
+        code: code.into_iter().map(Rc::unwrap_or_clone).collect(),
     }
 }
 
