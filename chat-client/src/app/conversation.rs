@@ -213,7 +213,7 @@ pub struct Conversation {
     pub selected: Option<Seq>,
     /// The first record that was unread when the conversation was opened.
     pub unread_from: Option<Seq>,
-    /// Unread messages that name this account, of those that came while this client ran.
+    /// Unread messages that name this account.
     pub mentions: BTreeSet<Seq>,
     /// A page was asked for and has not come.
     pub is_loading: bool,
@@ -223,8 +223,6 @@ pub struct Conversation {
     pub called: Option<WallTime>,
     /// Who is writing, and until when that counts.
     typing: BTreeMap<String, WallTime>,
-    /// When something was last heard to be new in it.
-    heard: WallTime,
     members: BTreeMap<AccountId, (Seq, Seq)>,
     count: Option<(Seq, Delivery)>,
     reported_read: Seq,
@@ -248,7 +246,6 @@ impl Conversation {
             people: Vec::new(),
             called: None,
             typing: BTreeMap::new(),
-            heard: WallTime::default(),
             members: BTreeMap::new(),
             count: None,
         }
@@ -261,15 +258,10 @@ impl Conversation {
         self.summary = summary;
     }
 
-    /// Something in it is new now.
-    pub fn note_heard(&mut self, now: WallTime) {
-        self.heard = now;
-    }
-
     /// When something last happened in it, as far as is known here.
     pub fn active(&self) -> WallTime {
         let newest = self.timeline.entries().back().map(|entry| entry.time);
-        newest.unwrap_or_default().max(self.heard)
+        newest.unwrap_or_default().max(self.summary.active)
     }
 
     /// Marks where unread begins, when the person comes to this conversation. Of one in which nothing
@@ -297,6 +289,13 @@ impl Conversation {
         let unread = entries.iter().filter(|e| e.seq > self.reported_read && !e.sender.is_me());
         let naming = unread.filter(|e| e.words().is_some_and(|words| is_mentioned(words, name)));
         self.mentions.extend(naming.map(|entry| entry.seq).take(MENTIONS_MAX));
+    }
+
+    /// Notes that a message of an earlier run names somebody, unless they have read it.
+    pub fn note_mention(&mut self, seq: Seq) {
+        if seq > self.reported_read && self.mentions.len() < MENTIONS_MAX {
+            self.mentions.insert(seq);
+        }
     }
 
     /// Notes how far others have got. Progress only rises.

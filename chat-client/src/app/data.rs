@@ -35,6 +35,7 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
                     effects.extend(on_summary(app, summary));
                 }
             }
+            effects.extend(find::count_mentions(app));
             leave_gone(app, effects)
         }
         Data::Conversation(summary) => on_summary(app, *summary),
@@ -129,24 +130,12 @@ fn on_summary(app: &mut App, summary: Summary) -> Vec<Effect> {
     app.note_title(&summary);
     let id = summary.id;
     let is_new = !app.conversations.contains_key(&id);
-    let now = app.now;
-    let entry = app.conversations.entry(id);
-    let head_before = match &entry {
-        std::collections::btree_map::Entry::Occupied(known) => known.get().summary.head,
-        std::collections::btree_map::Entry::Vacant(_) => summary.head,
-    };
-    let unread_before = match &entry {
-        std::collections::btree_map::Entry::Occupied(known) => known.get().summary.unread,
-        std::collections::btree_map::Entry::Vacant(_) => summary.unread,
-    };
+    let known = app.conversations.get(&id);
+    let unread_before = known.map_or(summary.unread, |known| known.summary.unread);
     // A stranger's words are shown only when they are answered: that they ask has to be told.
     let wants_attention = summary.standing == Standing::Invited && summary.unread > unread_before;
-    let is_active = summary.head > head_before;
-    let conversation = entry.or_insert_with(|| Conversation::new(summary.clone()));
-    conversation.update(summary);
-    if is_active {
-        conversation.note_heard(now);
-    }
+    let entry = app.conversations.entry(id);
+    entry.or_insert_with(|| Conversation::new(summary.clone())).update(summary);
     let is_wanted = app.wanted == Some(id) || (is_new && app.current.is_none());
     let mut effects = Vec::new();
     if is_wanted {

@@ -61,6 +61,23 @@ pub(super) fn mentions(app: &mut App) -> Vec<Effect> {
     vec![Effect::Search(Purpose::Mentions, Query::mentions(&app.link.name))]
 }
 
+/// Asks which messages of earlier runs name this account, if anything is unread.
+pub(super) fn count_mentions(app: &App) -> Vec<Effect> {
+    let is_unread = app.conversations.values().any(|conversation| conversation.summary.unread > 0);
+    let can_ask = is_unread && !app.link.name.is_empty();
+    let ask = can_ask.then(|| Effect::Search(Purpose::Count, Query::mentions(&app.link.name)));
+    ask.into_iter().collect()
+}
+
+/// Counts those of them that are unread.
+fn on_counted(app: &mut App, findings: &Findings) {
+    for message in &findings.messages {
+        if let Some(conversation) = app.conversations.get_mut(&message.conversation) {
+            conversation.note_mention(message.seq);
+        }
+    }
+}
+
 /// Takes a key for the open picker; `None` if there is none.
 pub(super) fn on_key(app: &mut App, key: KeyEvent) -> Option<Vec<Effect>> {
     let Some(Overlay::Pick(picker)) = &mut app.overlay else { return None };
@@ -115,6 +132,11 @@ pub(super) fn on_found(
     purpose: Purpose,
     found: Result<Findings, String>,
 ) -> Vec<Effect> {
+    if purpose == Purpose::Count {
+        // A list that nobody opened has nobody to tell why it is not there.
+        on_counted(app, &found.unwrap_or_default());
+        return Vec::new();
+    }
     let asked = if purpose == Purpose::Search { app.asked.take() } else { None };
     let is_open = matches!(&app.overlay, Some(Overlay::Pick(picker)) if picker.purpose == purpose);
     if !is_open {
@@ -205,6 +227,28 @@ mod tests {
     }
 
     #[test]
+    fn what_named_me_before_the_start_is_counted_unless_it_was_read() {
+        let mut app = app(vec![]);
+        let read = Summary { head: Seq(9), read: Seq(4), unread: 5, ..room(2, "lab") };
+        let effects =
+            update(&mut app, Event::Data(Data::Conversations(vec![room(1, "lobby"), read])));
+        let ask = Effect::Search(Purpose::Count, Query::mentions("ada"));
+        assert!(effects.contains(&ask), "{effects:?}");
+        let finding = |seq| Finding {
+            conversation: id(2),
+            seq: Seq(seq),
+            time: WallTime::default(),
+            sender: "bea".to_owned(),
+            text: "ada?".to_owned(),
+        };
+        let found = Findings { messages: vec![finding(7), finding(4)], ..Findings::default() };
+        update(&mut app, Event::Data(Data::Found(Purpose::Count, Ok(found))));
+        let counted: Vec<_> =
+            app.conversation(id(2)).into_iter().flat_map(|c| &c.mentions).collect();
+        assert_eq!(counted, [&Seq(7)]);
+    }
+
+    #[test]
     fn the_switcher_shows_unread_then_active_and_the_current_one_last() {
         let unread = Summary { unread: 2, head: Seq(2), ..room(4, "zoo") };
         let mut app = app(vec![room(1, "lobby"), room(2, "a"), direct(3, "bea"), unread]);
@@ -219,9 +263,7 @@ mod tests {
     fn news_make_a_conversation_active_that_nobody_has_looked_at() {
         let mut app = app(vec![room(1, "lobby"), room(2, "a"), room(3, "b")]);
         press(&mut app, "<M-3>");
-        update(&mut app, Event::Clock(at(9_000)));
-        let summary = Summary { head: Seq(3), ..room(2, "b") };
-        let summary = Summary { id: id(3), ..summary };
+        let summary = Summary { head: Seq(3), active: at(9), ..room(3, "b") };
         update(&mut app, Event::Data(Data::Conversation(Box::new(summary))));
         press(&mut app, "<C-g>");
         assert_eq!(listed(&app), ["#b", "#a", "#lobby"]);

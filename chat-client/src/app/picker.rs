@@ -52,6 +52,8 @@ pub enum Purpose {
     Mentions,
     /// Full-text search: the line is the question, and the answer is the list.
     Search,
+    /// No list: unread messages that name this account are counted.
+    Count,
 }
 
 /// Something that can be picked.

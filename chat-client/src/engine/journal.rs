@@ -61,8 +61,10 @@ pub(super) struct Filed {
     pub(super) chain: ChainPrefix,
     /// When the relay took the last of them.
     pub(super) time: WallTime,
-    /// Who made them.
+    /// Who else made them.
     pub(super) devices: BTreeSet<DeviceId>,
+    /// All of them were made on this device.
+    pub(super) is_mine: bool,
 }
 
 /// How records came.

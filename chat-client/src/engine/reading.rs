@@ -264,6 +264,8 @@ impl Engine {
                 }
             }
         }
+        let mine = self.identity.device;
+        let is_mine = walk.records.iter().all(|r| r.id.is_some_and(|id| id.device == mine));
         let Some(conversation) = self.conversations.get(&id) else { return };
         let intervals = conversation.intervals.as_slice().to_vec();
         let chain = chain_prefix(&new.chain);
@@ -282,6 +284,7 @@ impl Engine {
             chain,
             time,
             devices,
+            is_mine,
         }));
         self.look_up(now);
     }
@@ -321,9 +324,20 @@ impl Engine {
             conversation.seen = (filed.to, filed.chain);
             self.to_mark.insert(id);
         }
+        // Nobody has to read what they have just said here.
+        let read = conversation.read;
+        let is_read = stored && filed.is_mine && filed.from <= read.next() && filed.to > read;
+        if is_read {
+            conversation.read = filed.to;
+            self.to_mark.insert(id);
+        }
+        let to = filed.to;
         if stored {
             conversation.active = conversation.active.max(filed.time);
             conversation.unannounced.push_back(filed);
+        }
+        if is_read {
+            self.change(Change::Read(id, to));
         }
         self.announce(id);
         self.send_marks(now);

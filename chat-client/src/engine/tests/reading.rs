@@ -267,6 +267,26 @@ fn reading_raises_the_marker_and_never_lowers_it() {
 }
 
 #[test]
+fn own_words_are_read_unless_something_unread_is_before_them() {
+    let mut bench = Bench::online();
+    bench.say("one");
+    bench.say("two");
+    let unread = |bench: &Bench| bench.engine.conversation(ROOM).map(|known| known.unread());
+    assert_eq!(unread(&bench), Some(0));
+    hear(&mut bench, 1);
+    bench.say("three");
+    assert_eq!(unread(&bench), Some(2));
+    let unknown = bench.relay.append(ROOM, vec![0xff; 60], vec![0xfe; 3]);
+    bench.call(Command::Read { conversation: ROOM, seq: Seq(4) }).expect("done");
+    bench.deliver(unknown);
+    bench.settle();
+    assert_eq!(unread(&bench), Some(1), "nobody knows whose that is");
+    bench.crash();
+    let read = bench.engine.conversation(ROOM).map(|known| known.read());
+    assert_eq!(read, Some(Seq(4)));
+}
+
+#[test]
 fn an_audit_hashes_everything_again_and_notices_a_changed_record() {
     let mut bench = Bench::online();
     hear(&mut bench, 5);
