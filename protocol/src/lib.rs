@@ -22,6 +22,7 @@ pub mod connection;
 pub mod entropy;
 pub mod ids;
 pub mod invitation;
+pub mod lab;
 pub mod limits;
 pub mod message;
 mod octets;

@@ -16,6 +16,8 @@ use aws_lc_rs::aead::{
 };
 use zeroize::Zeroizing;
 
+use super::numbered::NumberedChannel;
+
 /// Bytes by which sealing makes a packet longer.
 pub const TAG_BYTES: usize = 16;
 
@@ -53,13 +55,13 @@ impl Cipher {
         }
     }
 
-    fn expand(self, key: &RawKey) -> LessSafeKey {
+    pub(super) fn expand(self, key: &RawKey) -> LessSafeKey {
         let key = UnboundKey::new(self.algorithm(), &**key);
         LessSafeKey::new(key.expect("both suites have keys of 32 bytes"))
     }
 
     /// Four zero bytes and the number: big-endian for AES-GCM, little-endian for `ChaCha20`.
-    fn nonce(self, number: u64) -> Nonce {
+    pub(super) fn nonce(self, number: u64) -> Nonce {
         let number = match self {
             Self::AesGcm => number.to_be_bytes(),
             Self::ChaChaPoly => number.to_le_bytes(),
@@ -118,6 +120,12 @@ impl SealedChannel {
             .map_err(|_| ChannelError::Forged)?;
         self.receive.advance(self.cipher);
         Ok(content)
+    }
+
+    /// The same keys for packets that come in any order. Only before anything was sealed or opened.
+    pub fn numbered(self) -> NumberedChannel {
+        debug_assert!(self.send.packets == 0 && self.receive.packets == 0, "numbers begin at 0");
+        NumberedChannel::new(self.cipher, self.send.key, self.receive.key)
     }
 
     /// How many packets we have sealed.
@@ -180,7 +188,7 @@ impl Direction {
 
 /// `REKEY(k)` of the Noise specification (§4.2): the first 32 bytes of 32 zeros, sealed under the
 /// nonce that no packet has.
-fn successor(cipher: Cipher, key: &RawKey) -> RawKey {
+pub(super) fn successor(cipher: Cipher, key: &RawKey) -> RawKey {
     let mut next = RawKey::default();
     let _tag = cipher
         .expand(key)

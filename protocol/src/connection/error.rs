@@ -1,5 +1,6 @@
 //! Why a connection ends, and who has to act.
 
+use super::datagram::SessionError;
 use crate::{
     channel::established::ChannelError,
     offer::{Choice, Offer},
@@ -60,6 +61,9 @@ pub enum ConnectionError {
     /// Ours: sealing before the handshake or after an error.
     #[error("connection is not established")]
     NotEstablished,
+    /// The relay does not know this session any more: it was started again, or gave it up.
+    #[error("the relay does not know this session any more")]
+    Reset,
     /// Two to the power of 64 packets went by: connect anew.
     #[error("packet numbers are used up")]
     Exhausted,
@@ -89,6 +93,9 @@ pub enum Misbehaviour {
     /// A sealed packet without content.
     #[error("sealed packet without content")]
     EmptyContent,
+    /// Over datagrams: an authentic packet that breaks the rules.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// More probes than [`PROBES_PER_CONNECTION_MAX`](super::PROBES_PER_CONNECTION_MAX).
     #[error("too many probes")]
     ProbedAgain,

@@ -39,6 +39,7 @@
 //! ```
 
 mod config;
+pub mod datagram;
 mod error;
 
 use std::{fmt, sync::Arc};
@@ -407,6 +408,7 @@ impl Awaiting {
             offer: ours,
             capabilities: Capabilities::default(),
             relay_name: &self.config.name,
+            route: None,
         };
         let (channel, peer, reply) = handshake::respond(
             &prologue(choice, init.attempt),
@@ -435,11 +437,12 @@ impl Initiating {
         if reply.attempt != self.attempt {
             return Err(Misbehaviour::Unexpected(PacketKind::HandshakeReply).into());
         }
-        let (channel, peer) = self.handshake.finish(reply.noise).map_err(|error| match error {
-            HandshakeError::Forged => Misbehaviour::Forged.into(),
-            HandshakeError::Malformed | HandshakeError::UnknownSuite(_) => malformed.into(),
-            HandshakeError::CriticalExtension(tag) => ConnectionError::CriticalExtension(tag),
-        })?;
+        let (channel, peer, _) =
+            self.handshake.finish(reply.noise).map_err(|error| match error {
+                HandshakeError::Forged => Misbehaviour::Forged.into(),
+                HandshakeError::Malformed | HandshakeError::UnknownSuite(_) => malformed.into(),
+                HandshakeError::CriticalExtension(tag) => ConnectionError::CriticalExtension(tag),
+            })?;
         let (used, offered) = (peer.choice, peer.offer);
         if !offered.versions.contains(used.version) || !offered.suites.contains(used.suite) {
             return Err(Misbehaviour::Contradiction.into());

@@ -59,6 +59,7 @@ fn a_relay_that_does_not_list_what_it_speaks_is_not_believed() {
         offer: Offer { suites: Suites::new([other]), ..config.offer },
         capabilities: Capabilities::default(),
         relay_name: "",
+        route: None,
     };
     let prologue = prologue(config.choice, attempt);
     let ephemeral = Zeroizing::new(entropy.bytes());

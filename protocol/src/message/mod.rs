@@ -13,6 +13,7 @@ pub mod account;
 pub mod encoding;
 pub mod event;
 pub mod ext;
+pub mod order;
 pub mod record;
 pub mod refusal;
 pub mod request;

@@ -1,6 +1,8 @@
 //! How packets travel. [`packet`] says what kinds there are and how the clear ones look, the same
-//! on every transport; [`stream`] puts them into a byte stream.
+//! on every transport; [`stream`] puts them into a byte stream, and [`datagram`] makes datagrams
+//! reliable.
 
+pub mod datagram;
 pub mod packet;
 pub mod stream;
 

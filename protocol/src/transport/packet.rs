@@ -3,6 +3,7 @@
 //! Numbers are big-endian. A clear packet is parsed strictly up to the end of what version 1
 //! knows; [`Beacon`] alone may carry more behind, because it has to be readable across versions.
 
+use super::datagram::tuning::DATAGRAM_BYTES_MIN;
 use crate::{
     ids::RelayKey,
     limits::COOKIE_BYTES_MAX,
@@ -71,9 +72,16 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Reads what follows the kind byte.
+    /// Reads what follows the kind byte in a stream, where nothing may follow.
     pub fn decode(rest: &[u8]) -> Option<Self> {
         Some(Self { attempt: AttemptId(rest.try_into().ok()?) })
+    }
+
+    /// Reads what follows the kind byte in a datagram, where padding follows.
+    pub fn decode_padded(rest: &[u8]) -> Option<Self> {
+        let is_padded = rest.len() + 1 >= DATAGRAM_BYTES_MIN;
+        let attempt = rest.first_chunk().filter(|_| is_padded)?;
+        Some(Self { attempt: AttemptId(*attempt) })
     }
 
     /// The whole packet.
@@ -133,8 +141,19 @@ pub struct HandshakeInit<'p> {
 }
 
 impl<'p> HandshakeInit<'p> {
-    /// Reads what follows the kind byte.
+    /// Reads what follows the kind byte in a stream, where nothing may follow.
     pub fn decode(rest: &'p [u8]) -> Option<Self> {
+        Self::decode_front(rest).filter(|(_, padding)| padding.is_empty()).map(|(init, _)| init)
+    }
+
+    /// Reads what follows the kind byte in a datagram, where padding follows: the relay's answer must
+    /// not be longer than what causes it.
+    pub fn decode_padded(rest: &'p [u8]) -> Option<Self> {
+        let is_padded = rest.len() + 1 >= DATAGRAM_BYTES_MIN;
+        Self::decode_front(rest).filter(|_| is_padded).map(|(init, _)| init)
+    }
+
+    fn decode_front(rest: &'p [u8]) -> Option<(Self, &'p [u8])> {
         let mut reader = Reader::new(rest);
         let choice = Choice { version: Version(reader.u16()?), suite: Suite(reader.u8()?) };
         let attempt = AttemptId(reader.array()?);
@@ -145,8 +164,7 @@ impl<'p> HandshakeInit<'p> {
         let cookie = reader.take(cookie_bytes)?;
         let noise_bytes = usize::from(reader.u16()?);
         let noise = reader.take(noise_bytes)?;
-        // Datagrams will pad here against amplification; in a stream there is nothing to pad.
-        reader.is_empty().then_some(Self { choice, attempt, cookie, noise })
+        Some((Self { choice, attempt, cookie, noise }, reader.take_rest()))
     }
 
     /// The whole packet.
@@ -188,6 +206,58 @@ impl<'p> HandshakeReply<'p> {
     /// The whole packet.
     pub fn encode(&self) -> Vec<u8> {
         [&[PacketKind::HandshakeReply.byte()][..], &self.attempt.0, self.noise].concat()
+    }
+}
+
+/// "Come again with this": a relay that is asked more than it can answer wants to know that whoever
+/// asks is where they say (wire §10.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry<'p> {
+    /// Copied from the handshake-init that this answers.
+    pub attempt: AttemptId,
+    /// To be brought along.
+    pub cookie: &'p [u8],
+}
+
+impl<'p> Retry<'p> {
+    /// Reads what follows the kind byte.
+    pub fn decode(rest: &'p [u8]) -> Option<Self> {
+        let (attempt, cookie) = rest.split_first_chunk()?;
+        let is_cookie = (1..=COOKIE_BYTES_MAX).contains(&cookie.len());
+        is_cookie.then_some(Self { attempt: AttemptId(*attempt), cookie })
+    }
+
+    /// The whole packet.
+    pub fn encode(&self) -> Vec<u8> {
+        [&[PacketKind::Retry.byte()][..], &self.attempt.0, self.cookie].concat()
+    }
+}
+
+/// Names a session to the relay, wherever its datagrams come from (wire §10.1). The first byte says
+/// which part of the relay has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionId(pub [u8; 8]);
+
+/// Proves that the relay itself does not know a connection id (RFC 9000 §10.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResetToken(pub [u8; 16]);
+
+/// "I do not know this connection" (wire §10.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// What the client was told when the session began.
+    pub token: ResetToken,
+}
+
+impl Reset {
+    /// Reads what follows the kind byte.
+    pub fn decode(rest: &[u8]) -> Option<Self> {
+        Some(Self { token: ResetToken(rest.try_into().ok()?) })
+    }
+
+    /// The whole packet.
+    pub fn encode(&self) -> Vec<u8> {
+        [&[PacketKind::Reset.byte()][..], &self.token.0].concat()
     }
 }
 

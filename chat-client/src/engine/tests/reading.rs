@@ -18,7 +18,7 @@ use super::{
     relay::THEM,
 };
 use crate::{
-    engine::{Answer, Command, Event, ProtocolViolation, UNSAVED_BYTES_MAX},
+    engine::{Answer, Command, Conversation, Event, ProtocolViolation, UNSAVED_BYTES_MAX},
     store::{History, row::Said},
 };
 
@@ -260,10 +260,7 @@ fn reading_raises_the_marker_and_never_lowers_it() {
     let conversation = bench.engine.conversation(ROOM).expect("known");
     assert_eq!((conversation.read(), conversation.unread()), (Seq(5), 0));
     bench.crash();
-    assert_eq!(
-        bench.engine.conversation(ROOM).map(crate::engine::Conversation::read),
-        Some(Seq(5))
-    );
+    assert_eq!(bench.engine.conversation(ROOM).map(Conversation::read), Some(Seq(5)));
 }
 
 #[test]
@@ -271,7 +268,7 @@ fn own_words_are_read_unless_something_unread_is_before_them() {
     let mut bench = Bench::online();
     bench.say("one");
     bench.say("two");
-    let unread = |bench: &Bench| bench.engine.conversation(ROOM).map(|known| known.unread());
+    let unread = |bench: &Bench| bench.engine.conversation(ROOM).map(Conversation::unread);
     assert_eq!(unread(&bench), Some(0));
     hear(&mut bench, 1);
     bench.say("three");
@@ -282,7 +279,7 @@ fn own_words_are_read_unless_something_unread_is_before_them() {
     bench.settle();
     assert_eq!(unread(&bench), Some(1), "nobody knows whose that is");
     bench.crash();
-    let read = bench.engine.conversation(ROOM).map(|known| known.read());
+    let read = bench.engine.conversation(ROOM).map(Conversation::read);
     assert_eq!(read, Some(Seq(4)));
 }
 

@@ -30,7 +30,7 @@ use crate::{
     offer::{Choice, Offer, Suite, Suites},
 };
 
-pub use self::payload::{Hello, Welcome};
+pub use self::payload::{Hello, Route, Welcome};
 use self::primitives::Primitives;
 
 /// Noise message 1 without its payload: `e`, `s` with tag, tag of the payload.
@@ -142,14 +142,19 @@ impl Initiator {
         Ok((Self { noise, cipher, choice }, message))
     }
 
-    /// Ends the handshake with message 2, once.
+    /// Ends the handshake with message 2. Over datagrams the relay says how to reach the session.
     ///
     /// # Errors
     ///
-    /// Every [`HandshakeError`] but the unknown suite. The attempt is over.
-    pub fn finish(&mut self, message: &[u8]) -> Result<(SealedChannel, Peer), HandshakeError> {
+    /// Every [`HandshakeError`] but the unknown suite. After [`HandshakeError::Forged`] another
+    /// message can be tried; after the others the attempt is over.
+    pub fn finish(
+        &mut self,
+        message: &[u8],
+    ) -> Result<(SealedChannel, Peer, Option<Route>), HandshakeError> {
         let payload = read(&mut self.noise, message, MESSAGE_2_OVERHEAD)?;
         let welcome = Welcome::decode(&payload)?;
+        let route = welcome.route;
         let peer = Peer {
             static_key: remote_static(&self.noise),
             handshake_hash: handshake_hash(&self.noise),
@@ -158,7 +163,7 @@ impl Initiator {
             capabilities: welcome.capabilities,
             relay_name: Some(welcome.relay_name.into()),
         };
-        Ok((split(&mut self.noise, self.cipher), peer))
+        Ok((split(&mut self.noise, self.cipher), peer, route))
     }
 }
 
@@ -323,6 +328,7 @@ mod tests {
                 offer: Offer::of_this_build(),
                 capabilities: Capabilities::default(),
                 relay_name: "relay",
+                route: None,
             };
             respond(prologue, &self.relay, ephemeral, &welcome, message)
         }

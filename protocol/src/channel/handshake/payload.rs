@@ -30,7 +30,7 @@ impl Hello {
             Some(Self { versions, capabilities: Capabilities(reader.u32()?) })
         };
         let hello = fields().ok_or(HandshakeError::Malformed)?;
-        refuse_critical_extensions(reader)?;
+        each_extension(reader, |_, _| Ok(()))?;
         Ok(hello)
     }
 }
@@ -44,7 +44,21 @@ pub struct Welcome<'a> {
     pub capabilities: Capabilities,
     /// What its operator calls it.
     pub relay_name: &'a str,
+    /// Over datagrams: how to reach this session, and how to know that it is gone.
+    pub route: Option<Route>,
 }
+
+/// What names a session over datagrams, told in the handshake (wire §10.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The connection id.
+    pub connection: [u8; 8],
+    /// What a reset of it has to hold.
+    pub reset_token: [u8; 16],
+}
+
+/// The extension that holds a [`Route`]. Even: a peer on a stream has no use for it.
+const ROUTE_TAG: u16 = 2;
 
 impl<'a> Welcome<'a> {
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -53,6 +67,12 @@ impl<'a> Welcome<'a> {
         put_suites(&mut payload, &self.offer.suites);
         payload.extend(self.capabilities.0.to_be_bytes());
         put_relay_name(&mut payload, self.relay_name);
+        if let Some(route) = &self.route {
+            payload.extend(ROUTE_TAG.to_be_bytes());
+            payload.extend([0, 24]);
+            payload.extend(route.connection);
+            payload.extend(route.reset_token);
+        }
         payload
     }
 
@@ -61,26 +81,44 @@ impl<'a> Welcome<'a> {
         let mut fields = || {
             let offer = Offer { versions: reader.versions()?, suites: reader.suites()? };
             let capabilities = Capabilities(reader.u32()?);
-            Some(Self { offer, capabilities, relay_name: reader.relay_name()? })
+            Some(Self { offer, capabilities, relay_name: reader.relay_name()?, route: None })
         };
-        let welcome = fields().ok_or(HandshakeError::Malformed)?;
-        refuse_critical_extensions(reader)?;
+        let mut welcome = fields().ok_or(HandshakeError::Malformed)?;
+        each_extension(reader, |tag, bytes| {
+            if tag == ROUTE_TAG {
+                let route = Route::decode(bytes).ok_or(HandshakeError::Malformed)?;
+                welcome.route = Some(route);
+            }
+            Ok(())
+        })?;
         Ok(welcome)
     }
 }
 
-/// Walks over (tag, length, bytes). This build knows no extension: even ones are skipped.
-fn refuse_critical_extensions(mut reader: Reader<'_>) -> Result<(), HandshakeError> {
+impl Route {
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        let route = Self { connection: reader.array()?, reset_token: reader.array()? };
+        reader.is_empty().then_some(route)
+    }
+}
+
+/// Walks over (tag, length, bytes): even tags that nobody knows are skipped, odd ones refused.
+fn each_extension(
+    mut reader: Reader<'_>,
+    mut handle: impl FnMut(u16, &[u8]) -> Result<(), HandshakeError>,
+) -> Result<(), HandshakeError> {
     while !reader.is_empty() {
         let mut pair = || {
             let tag = reader.u16()?;
             let bytes = usize::from(reader.u16()?);
-            reader.take(bytes).map(|_| tag)
+            reader.take(bytes).map(|bytes| (tag, bytes))
         };
-        let tag = pair().ok_or(HandshakeError::Malformed)?;
+        let (tag, bytes) = pair().ok_or(HandshakeError::Malformed)?;
         if tag % 2 == 1 {
             return Err(HandshakeError::CriticalExtension(tag));
         }
+        handle(tag, bytes)?;
     }
     Ok(())
 }
@@ -100,8 +138,10 @@ mod tests {
             offer: Offer::of_this_build(),
             capabilities: Capabilities(1 << 31),
             relay_name: "relay",
+            route: Some(Route { connection: [7; 8], reset_token: [8; 16] }),
         };
-        let even = [welcome.encode(), extension(2)].concat();
+        let even = [welcome.encode(), extension(4)].concat();
+        assert_eq!(Welcome::decode(&even).unwrap().route, welcome.route);
         assert_eq!(Welcome::decode(&even).unwrap().capabilities, Capabilities(1 << 31));
         let odd = [welcome.encode(), extension(3)].concat();
         assert_eq!(Welcome::decode(&odd).unwrap_err(), HandshakeError::CriticalExtension(3));

@@ -1,0 +1,107 @@
+//! What the datagram transport does to messages on bad paths, in virtual time: the traffic and the
+//! paths on which transports are usually compared. `cargo bench -p protocol`.
+
+#![expect(clippy::print_stdout, reason = "figures are what it is for")]
+
+#[path = "../tests/support/pair.rs"]
+mod pair;
+
+use std::time::Duration;
+
+use protocol::lab::fault::{Faults, Loss, Rate, Share};
+
+use crate::pair::World;
+
+const MS: Duration = Duration::from_millis(1);
+const SEEDS: u64 = 3;
+const MESSAGE: [u8; 200] = [0; 200];
+
+fn main() {
+    println!(
+        "{:<28} {:>8} {:>8} {:>8} {:>7}",
+        "200 bytes, 20 times a second", "p50 ms", "p99 ms", "p99.9", "wire"
+    );
+    for (name, faults) in paths() {
+        messages(name, &faults, 600, 50 * MS);
+    }
+    println!(
+        "\n{:<28} {:>8} {:>8} {:>8} {:>7}",
+        "200 bytes, 500 times", "p50 ms", "p99 ms", "p99.9", "wire"
+    );
+    for (name, faults) in paths() {
+        messages(name, &faults, 7_500, 2 * MS);
+    }
+    println!("\n{:<28} {:>8}", "5 MB over 20 Mbit/s", "Mbit/s");
+    for loss in [0, 1, 5, 10, 20] {
+        bulk(loss);
+    }
+}
+
+/// 20 ms each way with 2 ms of jitter, or half a millisecond.
+fn paths() -> Vec<(&'static str, Faults)> {
+    let wan = Faults { delay: 20 * MS, jitter: 2 * MS, ..Faults::default() };
+    let lan = Faults { delay: MS / 2, ..Faults::default() };
+    let lossy = |percent| Loss::Independent(Share::percent(percent));
+    vec![
+        ("wan", wan.clone()),
+        ("wan, 1 % lost", Faults { loss: lossy(1), ..wan.clone() }),
+        ("wan, 5 %", Faults { loss: lossy(5), ..wan.clone() }),
+        ("wan, 10 %", Faults { loss: lossy(10), ..wan.clone() }),
+        ("wan, 20 %", Faults { loss: lossy(20), ..wan.clone() }),
+        ("wan, 30 %", Faults { loss: lossy(30), ..wan.clone() }),
+        ("wan, 5 % in bursts of 5", Faults { loss: Loss::bursts(Share::percent(5), 5), ..wan }),
+        ("lan", lan.clone()),
+        ("lan, 5 %", Faults { loss: lossy(5), ..lan }),
+    ]
+}
+
+fn messages(name: &str, faults: &Faults, count: u32, every: Duration) {
+    let mut all = Vec::new();
+    let mut wire = 0;
+    for seed in 1..=SEEDS {
+        let mut world = World::new(faults, seed, 1);
+        for _ in 0..count {
+            world.write(0, 0, &MESSAGE);
+            world.run_until(world.now + every);
+        }
+        world.run_until(world.now + Duration::from_secs(20));
+        assert!(world.is_finished(), "{name}");
+        all.extend(world.latencies(0));
+        wire += world.wire_bytes();
+    }
+    all.sort();
+    let at = |part: usize| all[(all.len() * part / 1_000).min(all.len() - 1)].as_secs_f64() * 1e3;
+    let (p50, p99, p999) = (at(500), at(990), at(999));
+    let payload = all.len() * MESSAGE.len();
+    let wire = ratio(wire, payload as u64);
+    println!("{name:<28} {p50:>8.1} {p99:>8.1} {p999:>8.1} {wire:>7.2}");
+}
+
+fn bulk(loss: u32) {
+    let faults = Faults {
+        delay: 20 * MS,
+        jitter: 2 * MS,
+        loss: Loss::Independent(Share::percent(loss)),
+        rate: Some(Rate { bytes_per_second: 2_500_000, queue_bytes: 100_000 }),
+        ..Faults::default()
+    };
+    let mut world = World::new(&faults, 5, 1);
+    let began = world.now;
+    let mut left: usize = 5_000_000;
+    while left > 0 || !world.is_finished() {
+        while left > 0 && world.ends[0].transport.has_room() {
+            let bytes = left.min(16_384);
+            world.write(0, 0, &vec![0; bytes]);
+            left -= bytes;
+        }
+        world.run_until(world.now + MS);
+        assert!(world.now.since(began) < Duration::from_secs(120), "it does not end");
+    }
+    let rate = ratio(world.ends[0].read[0] * 8, 1_000_000) / world.now.since(began).as_secs_f64();
+    println!("{:<28} {rate:>8.1}", format!("{loss} % lost"));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole as f64
+}

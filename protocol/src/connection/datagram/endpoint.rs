@@ -1,0 +1,462 @@
+//! The relay's side of one socket: which session a datagram belongs to, and what strangers get.
+//!
+//! A stranger costs little: a probe or handshake-init is answered with less than it brings, public-key
+//! work waits in a short queue until the driver has time for it, and when that queue is not short any
+//! more, whoever asks has to show with a cookie that it is where it says. A handshake that was
+//! answered is remembered for a while, so that the same init gets the same reply.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
+
+use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
+
+use super::{
+    header::{To, connection_id},
+    session::{Received, Session},
+};
+use crate::{
+    channel::handshake::{self, Capabilities, Prologue, Route, Welcome},
+    connection::ResponderConfig,
+    entropy::Entropy,
+    offer::Choice,
+    time::Timestamp,
+    transport::{
+        TransportKind,
+        packet::{
+            AttemptId, ConnectionId, HandshakeInit, HandshakeReply, PacketKind, Probe, Reset,
+            ResetToken, Retry,
+        },
+    },
+};
+
+/// Handshakes that wait for their public-key work, at 90 µs each.
+const WAITING_MAX: usize = 64;
+/// With more than so many waiting, a cookie is asked for.
+const WAITING_WITHOUT_COOKIE: usize = 16;
+/// Sessions whose device has not shown that it is there.
+const PROVISIONAL_MAX: usize = 1_024;
+/// How long such a session lives, and its reply is repeated.
+const PROVISIONAL_TIME: Duration = Duration::from_secs(10);
+/// How long a cookie counts.
+const COOKIE_TIME: Duration = Duration::from_secs(10);
+/// Resets in one second, whoever they are for.
+const RESETS_PER_SECOND: u32 = 100;
+/// Time between two challenges of an address.
+const CHALLENGE_INTERVAL: Duration = Duration::from_millis(250);
+/// Challenges of one address before it is given up.
+const CHALLENGES_MAX: u8 = 5;
+
+/// Where a peer is, as the driver names it: an address and a port.
+pub trait Address: Copy + Ord + fmt::Debug {
+    /// Its bytes, for the cookie: the same for the same place, and for no other.
+    fn bytes(&self) -> [u8; 18];
+}
+
+impl Address for std::net::SocketAddr {
+    fn bytes(&self) -> [u8; 18] {
+        let ip = match self.ip() {
+            std::net::IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            std::net::IpAddr::V6(ip) => ip,
+        };
+        let mut bytes = [0; 18];
+        bytes[..16].copy_from_slice(&ip.octets());
+        bytes[16..].copy_from_slice(&self.port().to_be_bytes());
+        bytes
+    }
+}
+
+/// What an endpoint is made from.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// Who the relay is.
+    pub responder: Arc<ResponderConfig>,
+    /// First byte of all connection ids: which part of the relay has these sessions.
+    pub shard: u8,
+}
+
+/// All sessions of a socket.
+///
+/// # Driving it
+///
+/// Give it every datagram, then look at the session that [`Self::handle_datagram`] names. Call
+/// [`Self::answer_handshakes`] with as many as there is time for. Send what [`Self::poll_packet`]
+/// gives, then what [`Self::poll_session`] gives for every session that something may be due for.
+pub struct Endpoint<A> {
+    config: EndpointConfig,
+    entropy: Entropy,
+    cookie_key: hmac::Key,
+    reset_key: hmac::Key,
+    sessions: BTreeMap<ConnectionId, Entry<A>>,
+    /// Replies by the attempt that they answer.
+    replies: BTreeMap<[u8; 8], Answered>,
+    /// Sessions that are provisional, the oldest first; also some that are not any more.
+    provisional: VecDeque<(Timestamp, ConnectionId, [u8; 8])>,
+    waiting: VecDeque<Waiting<A>>,
+    outgoing: VecDeque<(A, Vec<u8>)>,
+    resets: (Timestamp, u32),
+}
+
+struct Entry<A> {
+    session: Session,
+    address: A,
+    is_provisional: bool,
+    /// An address that it may have moved to.
+    candidate: Option<Candidate<A>>,
+}
+
+struct Candidate<A> {
+    address: A,
+    challenge: [u8; 8],
+    asked_at: Timestamp,
+    asked: u8,
+}
+
+struct Answered {
+    /// Of the handshake-init, to know it again.
+    noise: Vec<u8>,
+    packet: Vec<u8>,
+}
+
+struct Waiting<A> {
+    address: A,
+    choice: Choice,
+    attempt: AttemptId,
+    noise: Vec<u8>,
+}
+
+impl<A: Address> Endpoint<A> {
+    /// An endpoint without sessions.
+    pub fn new(config: EndpointConfig, mut entropy: Entropy) -> Self {
+        let cookie_key = hmac::Key::new(hmac::HMAC_SHA256, &entropy.bytes::<32>());
+        // From the relay's key, so that a relay that was started again can still reset.
+        let label = [b"datagram reset v1".as_slice(), config.responder.static_key.seed()].concat();
+        let label = Zeroizing::new(label);
+        let reset_key = hmac::Key::new(hmac::HMAC_SHA256, &label);
+        Self {
+            config,
+            entropy,
+            cookie_key,
+            reset_key,
+            sessions: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            provisional: VecDeque::new(),
+            waiting: VecDeque::new(),
+            outgoing: VecDeque::new(),
+            resets: (Timestamp::ZERO, 0),
+        }
+    }
+
+    /// Takes a datagram, and decrypts it in place. The session that it belonged to, if something may
+    /// have changed for it.
+    pub fn handle_datagram(
+        &mut self,
+        now: Timestamp,
+        from: A,
+        datagram: &mut [u8],
+    ) -> Option<ConnectionId> {
+        let (kind, rest) = datagram.split_first()?;
+        match PacketKind::from_byte(*kind)? {
+            PacketKind::Sealed => self.handle_sealed(now, from, datagram),
+            PacketKind::Probe => {
+                let probe = Probe::decode_padded(rest)?;
+                let beacon = self.config.responder.beacon(probe.attempt).encode();
+                self.outgoing.push_back((from, beacon));
+                None
+            }
+            PacketKind::HandshakeInit => {
+                self.handle_init(now, from, &HandshakeInit::decode_padded(rest)?);
+                None
+            }
+            PacketKind::Beacon
+            | PacketKind::HandshakeReply
+            | PacketKind::Retry
+            | PacketKind::Reset => None,
+        }
+    }
+
+    /// Does the public-key work of at most `count` handshakes. True if more are waiting.
+    pub fn answer_handshakes(&mut self, now: Timestamp, count: usize) -> bool {
+        self.forget_old(now);
+        for _ in 0..count {
+            let Some(waiting) = self.waiting.pop_front() else { return false };
+            self.answer(now, waiting);
+        }
+        !self.waiting.is_empty()
+    }
+
+    /// A datagram that has to leave and belongs to no session.
+    pub fn poll_packet(&mut self) -> Option<(A, Vec<u8>)> {
+        self.outgoing.pop_front()
+    }
+
+    /// Appends the next datagram of a session to `out`; where it goes.
+    pub fn poll_session(
+        &mut self,
+        now: Timestamp,
+        id: ConnectionId,
+        out: &mut Vec<u8>,
+    ) -> Option<A> {
+        let entry = self.sessions.get_mut(&id)?;
+        if let Some(address) = entry.challenge(now, out) {
+            return Some(address);
+        }
+        entry.session.poll_packet(now, out).then_some(entry.address)
+    }
+
+    /// A session.
+    pub fn session(&mut self, id: ConnectionId) -> Option<&mut Session> {
+        self.sessions.get_mut(&id).map(|entry| &mut entry.session)
+    }
+
+    /// Where the peer of a session is.
+    pub fn address(&self, id: ConnectionId) -> Option<A> {
+        self.sessions.get(&id).map(|entry| entry.address)
+    }
+
+    /// When time alone changes something for a session.
+    pub fn session_timeout(&self, id: ConnectionId) -> Option<Timestamp> {
+        let entry = self.sessions.get(&id)?;
+        let challenge = entry.candidate.as_ref().map(Candidate::due);
+        [entry.session.poll_timeout(), challenge].into_iter().flatten().min()
+    }
+
+    /// That time has come.
+    pub fn handle_session_timeout(&mut self, now: Timestamp, id: ConnectionId) {
+        if let Some(entry) = self.sessions.get_mut(&id) {
+            entry.session.handle_timeout(now);
+        }
+    }
+
+    /// Forgets a session. What comes for it from now on is answered with a reset.
+    pub fn remove(&mut self, id: ConnectionId) {
+        self.sessions.remove(&id);
+    }
+
+    /// How many sessions there are, provisional ones included.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    fn handle_sealed(
+        &mut self,
+        now: Timestamp,
+        from: A,
+        datagram: &mut [u8],
+    ) -> Option<ConnectionId> {
+        let id = connection_id(datagram)?;
+        let Some(entry) = self.sessions.get_mut(&id) else {
+            self.reset(now, from, id, datagram.len());
+            return None;
+        };
+        match entry.session.handle_packet(now, datagram) {
+            Ok(Received::Ignored) => return None,
+            Ok(Received::Closed) | Err(_) => {
+                self.sessions.remove(&id);
+                return Some(id);
+            }
+            Ok(Received::Taken { is_newest }) => {
+                // Only now it is certain that the device is there.
+                entry.is_provisional = false;
+                if from == entry.address {
+                    entry.candidate = None;
+                } else if is_newest {
+                    entry.note_elsewhere(now, from, &mut self.entropy);
+                }
+                if let Some(proof) = entry.session.take_proof() {
+                    entry.on_proof(now, proof);
+                }
+            }
+        }
+        Some(id)
+    }
+
+    fn handle_init(&mut self, now: Timestamp, from: A, init: &HandshakeInit<'_>) {
+        let answered = self.replies.get(&init.attempt.0);
+        if let Some(answered) = answered.filter(|answered| answered.noise == init.noise) {
+            self.outgoing.push_back((from, answered.packet.clone()));
+            return;
+        }
+        let ours = self.config.responder.offer;
+        if !ours.versions.contains(init.choice.version) || !ours.suites.contains(init.choice.suite)
+        {
+            let beacon = self.config.responder.beacon(init.attempt).encode();
+            self.outgoing.push_back((from, beacon));
+            return;
+        }
+        let is_waiting = self.waiting.iter().any(|waiting| waiting.attempt == init.attempt);
+        let is_busy = self.waiting.len() > WAITING_WITHOUT_COOKIE;
+        if is_waiting || (is_busy && !self.is_cookie(now, from, init)) {
+            if !is_waiting {
+                let cookie = self.cookie(now, from, init);
+                let retry = Retry { attempt: init.attempt, cookie: &cookie };
+                self.outgoing.push_back((from, retry.encode()));
+            }
+            return;
+        }
+        // Whoever has a cookie and finds the queue full tries again by itself.
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back(Waiting {
+                address: from,
+                choice: init.choice,
+                attempt: init.attempt,
+                noise: init.noise.to_vec(),
+            });
+        }
+    }
+
+    fn answer(&mut self, now: Timestamp, waiting: Waiting<A>) {
+        let Waiting { address, choice, attempt, noise } = waiting;
+        let id = self.new_id();
+        let welcome = Welcome {
+            offer: self.config.responder.offer,
+            capabilities: Capabilities::default(),
+            relay_name: &self.config.responder.name,
+            route: Some(Route { connection: id.0, reset_token: self.reset_token(id).0 }),
+        };
+        let prologue =
+            Prologue { choice, transport: TransportKind::Datagram.number(), attempt: attempt.0 };
+        let ephemeral = Zeroizing::new(self.entropy.bytes());
+        let key = &self.config.responder.static_key;
+        let Ok((channel, peer, reply)) =
+            handshake::respond(&prologue, key, ephemeral, &welcome, &noise)
+        else {
+            // The initiator cannot know what was wrong; who we are is all that may help it.
+            let beacon = self.config.responder.beacon(attempt).encode();
+            self.outgoing.push_back((address, beacon));
+            return;
+        };
+        let packet = HandshakeReply { attempt, noise: &reply }.encode();
+        if self.provisional.len() >= PROVISIONAL_MAX {
+            self.forget_oldest_provisional();
+        }
+        let session = Session::new(now, channel.numbered(), peer, To::Client, None);
+        let entry = Entry { session, address, is_provisional: true, candidate: None };
+        self.sessions.insert(id, entry);
+        self.provisional.push_back((now, id, attempt.0));
+        self.outgoing.push_back((address, packet.clone()));
+        self.replies.insert(attempt.0, Answered { noise, packet });
+    }
+
+    fn new_id(&mut self) -> ConnectionId {
+        loop {
+            let mut id = self.entropy.bytes();
+            id[0] = self.config.shard;
+            if !self.sessions.contains_key(&ConnectionId(id)) {
+                return ConnectionId(id);
+            }
+        }
+    }
+
+    fn forget_old(&mut self, now: Timestamp) {
+        while self.provisional.front().is_some_and(|(at, ..)| now.since(*at) >= PROVISIONAL_TIME) {
+            self.forget_oldest_provisional();
+        }
+    }
+
+    fn forget_oldest_provisional(&mut self) {
+        let Some((_, id, attempt)) = self.provisional.pop_front() else { return };
+        self.replies.remove(&attempt);
+        if self.sessions.get(&id).is_some_and(|entry| entry.is_provisional) {
+            self.sessions.remove(&id);
+        }
+    }
+
+    /// A datagram for nobody. The answer is shorter than what causes it, and few are given.
+    fn reset(&mut self, now: Timestamp, to: A, id: ConnectionId, bytes: usize) {
+        let (since, count) = &mut self.resets;
+        if now.since(*since) >= Duration::from_secs(1) {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        let is_allowed = *count <= RESETS_PER_SECOND && id.0[0] == self.config.shard;
+        let packet = Reset { token: self.reset_token(id) }.encode();
+        if is_allowed && packet.len() < bytes {
+            self.outgoing.push_back((to, packet));
+        }
+    }
+
+    fn reset_token(&self, id: ConnectionId) -> ResetToken {
+        let tag = hmac::sign(&self.reset_key, &id.0);
+        let token = tag.as_ref().first_chunk().expect("HMAC-SHA256 has 32 bytes");
+        ResetToken(*token)
+    }
+
+    /// The time in seconds, and a code over it, the address and the message (wire §10.5).
+    fn cookie(&self, now: Timestamp, from: A, init: &HandshakeInit<'_>) -> [u8; 40] {
+        let time = (now.as_micros() / 1_000_000).to_be_bytes();
+        let tag = self.cookie_tag(time, from, init);
+        let mut cookie = [0; 40];
+        cookie[..8].copy_from_slice(&time);
+        cookie[8..].copy_from_slice(tag.as_ref());
+        cookie
+    }
+
+    fn is_cookie(&self, now: Timestamp, from: A, init: &HandshakeInit<'_>) -> bool {
+        let Some((time, tag)) = init.cookie.split_first_chunk() else { return false };
+        let made = Timestamp::from_micros(u64::from_be_bytes(*time).saturating_mul(1_000_000));
+        let message = Self::cookie_message(*time, from, init);
+        made <= now
+            && now.since(made) <= COOKIE_TIME
+            && hmac::verify(&self.cookie_key, &message, tag).is_ok()
+    }
+
+    fn cookie_tag(&self, time: [u8; 8], from: A, init: &HandshakeInit<'_>) -> hmac::Tag {
+        hmac::sign(&self.cookie_key, &Self::cookie_message(time, from, init))
+    }
+
+    fn cookie_message(time: [u8; 8], from: A, init: &HandshakeInit<'_>) -> Vec<u8> {
+        [&time[..], &from.bytes(), &init.attempt.0, init.noise].concat()
+    }
+}
+
+impl<A: Address> Entry<A> {
+    /// An authentic packet, the newest so far, came from elsewhere: the device may have moved, or
+    /// somebody on the way sends it on. Whoever is there has to show that it hears us (RFC 9000 §9.3).
+    fn note_elsewhere(&mut self, now: Timestamp, from: A, entropy: &mut Entropy) {
+        if self.candidate.as_ref().is_some_and(|candidate| candidate.address == from) {
+            return;
+        }
+        let challenge = entropy.bytes();
+        self.candidate = Some(Candidate { address: from, challenge, asked_at: now, asked: 0 });
+    }
+
+    fn challenge(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Option<A> {
+        let candidate = self.candidate.as_mut().filter(|candidate| candidate.due() <= now)?;
+        if candidate.asked == CHALLENGES_MAX {
+            self.candidate = None;
+            return None;
+        }
+        candidate.asked += 1;
+        candidate.asked_at = now;
+        let (challenge, address) = (candidate.challenge, candidate.address);
+        self.session.challenge(challenge, out).then_some(address)
+    }
+
+    fn on_proof(&mut self, now: Timestamp, proof: [u8; 8]) {
+        let Some(candidate) = self.candidate.take_if(|it| it.challenge == proof) else { return };
+        self.address = candidate.address;
+        self.session.change_path(now);
+    }
+}
+
+impl<A> Candidate<A> {
+    fn due(&self) -> Timestamp {
+        if self.asked == 0 { self.asked_at } else { self.asked_at + CHALLENGE_INTERVAL }
+    }
+}
+
+impl<A> fmt::Debug for Endpoint<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({} sessions)", self.sessions.len())
+    }
+}

@@ -1,0 +1,589 @@
+//! Reliable delivery over datagrams: our own acknowledgements and retransmission (wire §10).
+//!
+//! ```text
+//!   write ─▶ streams ─▶ packets ─▶ seal, send          receive, open ─▶ packets ─▶ streams ─▶ read
+//!              ▲           │                                              │
+//!              └── lost ◀──┴──────────── acknowledgements ◀───────────────┘
+//! ```
+//!
+//! [`Transport`] is one side of one session, after the handshake and below the messages. It deals in
+//! the content of packets: whoever holds it seals and opens them, and knows addresses.
+//!
+//! - A packet has a number of its own and is never repeated: what was lost travels again in a new one
+//!   (RFC 9000 §13.3). Acknowledgements name ranges of numbers, so the sender always knows which
+//!   packet arrived, and measures round trips without ambiguity.
+//! - Order is kept in each [stream](streams) alone.
+//! - A loss is noticed by later packets that arrive (RFC 9002 §6.1) or, in a conversation where
+//!   nothing follows, by a timer of the packet's own. [`tuning`] holds every number and says where
+//!   this differs from RFC 9002, and why it is safe.
+//!
+//! # Driving it
+//!
+//! As every machine here: one input (`handle_*`, [`Transport::write`]), then [`Transport::poll_packet`]
+//! until `None` and [`Transport::readable`] until `None`, then wait for [`Transport::poll_timeout`].
+
+mod congestion;
+mod frame;
+mod mtu;
+mod pacing;
+mod range_set;
+mod received;
+mod recovery;
+mod rtt;
+mod sent;
+mod stats;
+mod streams;
+pub mod tuning;
+
+use std::{collections::VecDeque, time::Duration};
+
+pub use self::{
+    congestion::Algorithm,
+    frame::Malformed,
+    rtt::Rtt,
+    sent::NeverSent,
+    stats::Stats,
+    streams::{StreamKey, StreamViolation},
+};
+use self::{
+    congestion::{Controller, DeliveryRate},
+    frame::{ACK_BYTES_MAX, Frame, Frames},
+    mtu::Sizes,
+    pacing::Pacer,
+    received::{Received, Urgency},
+    recovery::Probing,
+    sent::{Content, Sent, SentPacket},
+    streams::{Part, ReceiveStreams, SendStreams},
+    tuning::{
+        COPIES_MAX, COPY_BYTES_INITIAL, COPY_BYTES_PER_DATA_BYTE, SPACING_MAX, THIN_PACKETS_MAX,
+    },
+};
+use crate::time::Timestamp;
+
+/// What one packet may hold besides the acknowledgement before anything of use fits.
+const USEFUL_BYTES_MIN: usize = 32;
+/// Challenges of the peer that wait for their answers. A peer that sends more is answered the newest.
+const RESPONSES_MAX: usize = 4;
+
+/// One side of a session over datagrams. See the module for how to drive it.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    rtt: Rtt,
+    sent: Sent,
+    received: Received,
+    outgoing: SendStreams,
+    incoming: ReceiveStreams,
+    controller: Controller,
+    pacer: Pacer,
+    rate: DeliveryRate,
+    sizes: Sizes,
+    probing: Probing,
+    /// Copies of what was just sent again, for packets of their own.
+    copies: VecDeque<Copies>,
+    /// Bytes of copies that may be sent, in hundredths.
+    copy_budget: u64,
+    responses: VecDeque<[u8; 8]>,
+    /// What the peer sent back of a challenge.
+    proof: Option<[u8; 8]>,
+    /// Credit that the peer has to be told.
+    credit: Option<u64>,
+    trust: Trust,
+    closing: Closing,
+    /// When the last packet left that was not full and had something new in it.
+    spaced_from: Option<Timestamp>,
+    /// When pace or spacing let something leave that waits.
+    paced_until: Option<Timestamp>,
+    algorithm: Algorithm,
+    /// Bytes around the content of a packet: header, tag.
+    overhead: usize,
+    stats: Stats,
+}
+
+/// How much of our memory the peer may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// No more than [`tuning::CREDIT_BYTES_INITIAL`]: nobody knows yet who it is.
+    Stranger,
+    /// As much as its reader lets it.
+    Known,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// The peer has to be told.
+    Due,
+    /// Nothing is sent or taken any more.
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Copies {
+    part: Part,
+    left: u8,
+}
+
+/// A peer that broke the rules. Everything it says was authenticated: end the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// Not frames.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// An acknowledgement for nothing.
+    #[error(transparent)]
+    NeverSent(#[from] NeverSent),
+    /// More than it was allowed.
+    #[error(transparent)]
+    Credit(#[from] StreamViolation),
+}
+
+/// What came of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It was taken.
+    Taken,
+    /// It came before: nothing was changed.
+    Duplicate,
+    /// The peer has ended the session.
+    Closed,
+}
+
+impl Transport {
+    /// A session that begins now. The handshake measured a round trip, or nobody did.
+    /// `overhead_bytes` is what a packet has around its content.
+    pub fn new(
+        now: Timestamp,
+        algorithm: Algorithm,
+        round_trip: Option<Duration>,
+        trust: Trust,
+        overhead_bytes: usize,
+    ) -> Self {
+        let sizes = Sizes::default();
+        let datagram_bytes = sizes.current() as u64;
+        Self {
+            rtt: Rtt::new(round_trip),
+            sent: Sent::default(),
+            received: Received::default(),
+            outgoing: SendStreams::new(),
+            incoming: ReceiveStreams::new(),
+            controller: Controller::new(algorithm, datagram_bytes),
+            pacer: Pacer::new(now, datagram_bytes),
+            rate: DeliveryRate::default(),
+            sizes,
+            probing: Probing::default(),
+            copies: VecDeque::new(),
+            copy_budget: COPY_BYTES_INITIAL * 100,
+            responses: VecDeque::new(),
+            proof: None,
+            credit: None,
+            trust,
+            closing: Closing::No,
+            spaced_from: None,
+            paced_until: None,
+            algorithm,
+            overhead: overhead_bytes,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Whether a packet with this number would be news. Ask before opening it: a number that is no
+    /// news needs no cryptography.
+    pub fn is_known(&self, number: u64) -> bool {
+        self.received.is_known(number)
+    }
+
+    /// The largest number that came from the peer: what the next short number is relative to.
+    pub fn largest_received(&self) -> Option<u64> {
+        self.received.largest()
+    }
+
+    /// The largest of our numbers that the peer has acknowledged.
+    pub const fn largest_acked(&self) -> Option<u64> {
+        self.sent.largest_acked()
+    }
+
+    /// A packet came again and was not opened.
+    pub const fn note_duplicate(&mut self) {
+        self.stats.duplicates += 1;
+    }
+
+    /// Takes the content of a packet of the peer, opened.
+    ///
+    /// # Errors
+    ///
+    /// The peer broke the rules; the session is over.
+    pub fn handle_packet(
+        &mut self,
+        now: Timestamp,
+        number: u64,
+        content: &[u8],
+    ) -> Result<Handled, Violation> {
+        if self.closing != Closing::No {
+            return Ok(Handled::Closed);
+        }
+        if self.received.is_known(number) {
+            self.stats.duplicates += 1;
+            return Ok(Handled::Duplicate);
+        }
+        self.received.insert(now, number);
+        self.stats.packets_received += 1;
+        self.stats.bytes_received += content.len() as u64;
+        let (mut elicits, mut urgency) = (false, Urgency::Soon);
+        for frame in Frames::new(content) {
+            let frame = frame?;
+            elicits |= !matches!(frame, Frame::Ack(_) | Frame::Close);
+            match frame {
+                Frame::Ping => {}
+                Frame::AckNow => urgency = Urgency::Now,
+                Frame::Ack(ack) => self.on_ack(now, &ack)?,
+                Frame::Stream { stream, offset, data } => {
+                    self.incoming.insert(stream, offset, data)?;
+                }
+                Frame::Credit(bytes) => self.outgoing.allow(bytes),
+                Frame::Challenge(bytes) => {
+                    self.responses.truncate(RESPONSES_MAX - 1);
+                    self.responses.push_front(bytes);
+                }
+                Frame::Response(bytes) => self.proof = Some(bytes),
+                Frame::Close => self.closing = Closing::Closed,
+            }
+        }
+        if elicits {
+            self.received.want_ack(now, number, urgency);
+        }
+        self.tell_credit();
+        Ok(if self.closing == Closing::Closed { Handled::Closed } else { Handled::Taken })
+    }
+
+    /// Time has come to what [`Self::poll_timeout`] said.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        if self.sent.loss_due(&self.rtt).is_some_and(|due| due <= now) {
+            self.detect_lost(now, &[]);
+        }
+        if self.probe_due().is_some_and(|due| due <= now) {
+            self.probe(now);
+        }
+    }
+
+    /// Appends bytes to the stream of `key`. They are kept until the peer has them; see
+    /// [`Self::has_room`].
+    pub fn write(&mut self, key: StreamKey, bytes: &[u8]) {
+        self.outgoing.write(key, bytes);
+    }
+
+    /// Whether more should be written: less than [`tuning::UNACKED_BYTES_MAX`] is kept.
+    pub const fn has_room(&self) -> bool {
+        self.outgoing.unacked() < tuning::UNACKED_BYTES_MAX
+    }
+
+    /// Whether the peer has everything that was written.
+    pub const fn is_flushed(&self) -> bool {
+        self.outgoing.unacked() == 0
+    }
+
+    /// A stream with bytes to read: the one that has had them for longest.
+    pub fn readable(&self) -> Option<u8> {
+        self.incoming.readable()
+    }
+
+    /// What is here of a stream without gap.
+    pub fn peek(&mut self, stream: u8) -> &[u8] {
+        self.incoming.peek(stream)
+    }
+
+    /// Takes bytes off the front of a stream. What is left there is the beginning of something, and
+    /// the stream is readable again when more of it came.
+    pub fn consume(&mut self, stream: u8, bytes: usize) {
+        self.incoming.consume(stream, bytes);
+        self.tell_credit();
+    }
+
+    /// From now on the peer may use as much memory as its reader lets it.
+    pub fn trust(&mut self) {
+        self.trust = Trust::Known;
+        self.tell_credit();
+    }
+
+    /// Ends the session: the next packet tells the peer, and nothing comes after it.
+    pub fn close(&mut self) {
+        if self.closing == Closing::No {
+            self.closing = Closing::Due;
+        }
+    }
+
+    /// Appends the content of the next packet to `out`; its number, or `None` if nothing may or has
+    /// to leave now.
+    pub fn poll_packet(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Option<u64> {
+        let start = out.len();
+        if self.closing != Closing::No {
+            let is_due = self.closing == Closing::Due;
+            self.closing = Closing::Closed;
+            return is_due.then(|| {
+                frame::put(out, &Frame::Close);
+                self.finish_packet(out.len() - start, None)
+            });
+        }
+        self.paced_until = None;
+        let is_ack_due = self.received.due().is_some_and(|due| due <= now);
+        let may_send = self.has_something(now) && self.may_send(now);
+        if !may_send && !is_ack_due {
+            return None;
+        }
+        self.received.put_ack(now, out);
+        let mut contents = Vec::new();
+        let mut is_again = false;
+        if may_send {
+            if let Some(size) = self.size_probe() {
+                frame::put(out, &Frame::Ping);
+                out.resize(start + size - self.overhead, 0);
+                contents.push(Content::Size(size));
+            } else {
+                is_again = self.fill(now, start, out, &mut contents);
+            }
+        }
+        let packet = (!contents.is_empty()).then(|| {
+            // Nothing that follows would bring its acknowledgement soon.
+            let asks_now = is_again || self.sent.packets_in_flight() < THIN_PACKETS_MAX;
+            if asks_now {
+                frame::put(out, &Frame::AckNow);
+            }
+            let bytes = (out.len() - start + self.overhead) as u64;
+            let snapshot = self.rate.on_sent(now, self.sent.in_flight());
+            self.probing.on_sent(now, self.sent.in_flight());
+            self.pacer.spend(bytes);
+            SentPacket { sent_at: now, bytes, asks_now, is_probed: false, contents, snapshot }
+        });
+        if out.len() == start {
+            self.rate.on_app_limited(self.sent.in_flight());
+            return None;
+        }
+        Some(self.finish_packet(out.len() - start, packet))
+    }
+
+    /// Appends the content of a packet that asks whoever gets it to send `challenge` back; its number.
+    /// It is not sent again when it is lost.
+    pub fn put_challenge(&mut self, challenge: [u8; 8], out: &mut Vec<u8>) -> u64 {
+        let start = out.len();
+        frame::put(out, &Frame::Challenge(challenge));
+        frame::put(out, &Frame::AckNow);
+        self.finish_packet(out.len() - start, None)
+    }
+
+    /// What the peer sent back of a challenge.
+    pub const fn take_proof(&mut self) -> Option<[u8; 8]> {
+        self.proof.take()
+    }
+
+    /// The peer is somewhere else: round trip, window and sizes begin anew (RFC 9000 §9.4).
+    pub fn change_path(&mut self, now: Timestamp) {
+        self.rtt = Rtt::new(None);
+        self.sizes = Sizes::default();
+        let datagram_bytes = self.sizes.current() as u64;
+        self.controller = Controller::new(self.algorithm, datagram_bytes);
+        self.pacer = Pacer::new(now, datagram_bytes);
+    }
+
+    /// When time alone changes something; `None` while only the peer or our reader can.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        if self.closing != Closing::No {
+            return None;
+        }
+        let deadlines = [
+            self.received.due(),
+            self.sent.loss_due(&self.rtt),
+            self.probe_due(),
+            self.paced_until,
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The round trip.
+    pub const fn rtt(&self) -> &Rtt {
+        &self.rtt
+    }
+
+    /// What was seen so far.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Bytes that are under way, and that may be.
+    pub fn window(&self) -> (u64, u64) {
+        (self.sent.in_flight(), self.controller.window_bytes())
+    }
+
+    /// Bytes of a datagram, as large as the path is known to carry.
+    pub const fn datagram_bytes(&self) -> usize {
+        self.sizes.current()
+    }
+
+    fn has_something(&mut self, now: Timestamp) -> bool {
+        let is_urgent = self.credit.is_some()
+            || !self.responses.is_empty()
+            || !self.copies.is_empty()
+            || self.outgoing.has_lost();
+        is_urgent || (self.outgoing.has_new() && !self.waits_for_more(now))
+    }
+
+    /// Whether what is new should wait for more to share the packet.
+    fn waits_for_more(&mut self, now: Timestamp) -> bool {
+        let spacing = (self.rtt.smoothed() / 4).min(SPACING_MAX);
+        let Some(until) = self.spaced_from.map(|from| from + spacing) else { return false };
+        let is_full = self.outgoing.waiting() + self.overhead as u64 >= self.sizes.current() as u64;
+        let waits = now < until && !is_full;
+        if waits {
+            self.paced_until = Some(until);
+        }
+        waits
+    }
+
+    /// Whether window and pace let a packet leave. A probe is never held back (RFC 9002 §7.5).
+    fn may_send(&mut self, now: Timestamp) -> bool {
+        if self.probing.take_allowance() {
+            return true;
+        }
+        let datagram_bytes = self.sizes.current() as u64;
+        let next_bytes = (self.outgoing.waiting() + self.overhead as u64).min(datagram_bytes);
+        if self.sent.in_flight() + next_bytes > self.controller.window_bytes() {
+            return false;
+        }
+        let rate = self.controller.pacing_rate(self.rtt.smoothed());
+        self.pacer.fill(now, rate, datagram_bytes);
+        let wait = self.pacer.wait(rate);
+        if wait.is_zero() {
+            return true;
+        }
+        self.paced_until = Some(now + wait);
+        false
+    }
+
+    /// Puts in what is most urgent first, as much as fits. True if any of it was sent before.
+    fn fill(
+        &mut self,
+        now: Timestamp,
+        start: usize,
+        out: &mut Vec<u8>,
+        contents: &mut Vec<Content>,
+    ) -> bool {
+        // One byte is kept for asking for an acknowledgement.
+        let end = start + self.sizes.current() - self.overhead - 1;
+        let room = |out: &Vec<u8>| end.saturating_sub(out.len());
+        if let Some(credit) = self.credit.take() {
+            frame::put(out, &Frame::Credit(credit));
+            self.incoming.allow(credit);
+            contents.push(Content::Credit);
+        }
+        while let Some(bytes) = self.responses.pop_back() {
+            frame::put(out, &Frame::Response(bytes));
+            contents.push(Content::Response(bytes));
+        }
+        let number = self.sent.next_number();
+        let mut is_again = self.fill_copies(number, end, out, contents);
+        let is_only_copies = is_again;
+        while room(out) >= USEFUL_BYTES_MIN
+            && let Some(part) = self.outgoing.put_lost(out, room(out))
+        {
+            self.outgoing.note_sent_again(&part, number);
+            contents.push(Content::Part(part));
+            self.plan_copies(part);
+            is_again = true;
+        }
+        let before = out.len();
+        while room(out) >= USEFUL_BYTES_MIN
+            && let Some(part) = self.outgoing.put_new(out, room(out))
+        {
+            contents.push(Content::Part(part));
+        }
+        let new_bytes = (out.len() - before) as u64;
+        if new_bytes > 0 && room(out) >= USEFUL_BYTES_MIN {
+            self.spaced_from = Some(now);
+        }
+        self.copy_budget = (self.copy_budget + new_bytes * COPY_BYTES_PER_DATA_BYTE)
+            .min(COPY_BYTES_INITIAL * 100 + tuning::CREDIT_BYTES * COPY_BYTES_PER_DATA_BYTE);
+        if is_only_copies && contents.len() == 1 && new_bytes == 0 {
+            self.stats.copies += 1;
+        }
+        if room(out) < USEFUL_BYTES_MIN && self.outgoing.has_new() {
+            self.sizes.note_full();
+        }
+        is_again
+    }
+
+    /// Puts in one more copy of each part that is to have any.
+    fn fill_copies(
+        &mut self,
+        number: u64,
+        end: usize,
+        out: &mut Vec<u8>,
+        contents: &mut Vec<Content>,
+    ) -> bool {
+        let mut is_any = false;
+        for _ in 0..self.copies.len() {
+            let Some(Copies { part, left }) = self.copies.pop_front() else { break };
+            let room = end.saturating_sub(out.len());
+            let Some(copy) = self.outgoing.put_copy(out, room, &part) else { continue };
+            self.outgoing.note_sent_again(&copy, number);
+            contents.push(Content::Part(copy));
+            is_any = true;
+            if left > 1 {
+                self.copies.push_back(Copies { part, left: left - 1 });
+            }
+        }
+        is_any
+    }
+
+    /// Decides how many further packets will carry what was just sent again: its try makes one each.
+    fn plan_copies(&mut self, part: Part) {
+        let wanted = u64::from(part.tries.min(COPIES_MAX) - 1);
+        let cost = (part.end - part.start) * 100;
+        let affordable = if self.is_path_idle() { self.copy_budget / cost.max(1) } else { 0 };
+        let left = wanted.min(affordable);
+        self.copy_budget -= left * cost;
+        if let Some(left) = u8::try_from(left).ok().filter(|left| *left > 0) {
+            self.copies.push_back(Copies { part, left });
+        }
+    }
+
+    /// Whether nothing says that the path is full: we use less than half of what it may carry, and
+    /// no queue grows on it.
+    fn is_path_idle(&self) -> bool {
+        let is_using_little = self.sent.in_flight() * 2 <= self.controller.window_bytes();
+        let shortest = self.rtt.minimum();
+        is_using_little && self.rtt.smoothed() <= shortest + shortest / 4 + tuning::GRANULARITY * 4
+    }
+
+    fn size_probe(&mut self) -> Option<usize> {
+        // What was lost goes first.
+        if self.outgoing.has_lost() || !self.copies.is_empty() {
+            return None;
+        }
+        self.sizes.next_probe()
+    }
+
+    fn tell_credit(&mut self) {
+        if self.trust == Trust::Known
+            && let Some(credit) = self.incoming.new_credit()
+        {
+            self.credit = Some(credit);
+        }
+    }
+
+    /// What the peer was told of its credit is lost.
+    fn tell_credit_again(&mut self) {
+        self.credit = self.credit.max(Some(self.incoming.allowed()));
+    }
+
+    fn finish_packet(&mut self, bytes: usize, packet: Option<SentPacket>) -> u64 {
+        let number = self.sent.next_number();
+        self.sent.push(packet);
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += bytes as u64;
+        number
+    }
+}
+
+const _: () = assert!(
+    tuning::DATAGRAM_BYTES_MIN > ACK_BYTES_MAX + USEFUL_BYTES_MIN + 64,
+    "something of use fits behind the largest acknowledgement"
+);

@@ -1,0 +1,175 @@
+//! What follows from acknowledgements, and from their absence (RFC 9002 §6).
+
+use std::time::Duration;
+
+use super::{
+    Transport, Violation,
+    congestion::{Acked, Lost},
+    frame::AckFrame,
+    sent::{Cause, Content, SentPacket},
+    tuning::{ACK_DELAY_MAX, PATIENT_PROBES, PERSISTENT_CONGESTION_PROBES, PROBE_INTERVAL_MAX},
+};
+use crate::time::Timestamp;
+
+/// How long to wait for what is overdue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Probing {
+    /// Intervals that ended without any acknowledgement, since the last one.
+    silent: u32,
+    /// When the current interval began.
+    since: Timestamp,
+    /// A packet that may leave although window and pace forbid it.
+    has_allowance: bool,
+}
+
+impl Probing {
+    /// A packet leaves while so many bytes are under way.
+    pub(super) fn on_sent(&mut self, now: Timestamp, in_flight: u64) {
+        if in_flight == 0 {
+            self.since = now;
+        }
+    }
+
+    pub(super) fn take_allowance(&mut self) -> bool {
+        std::mem::take(&mut self.has_allowance)
+    }
+
+    fn on_acked(&mut self, now: Timestamp) {
+        *self = Self { silent: 0, since: now, has_allowance: false };
+    }
+
+    /// The interval after which a packet is overdue: the same for a few, then doubled.
+    fn interval(&self, first: Duration) -> Duration {
+        let doublings = self.silent.saturating_sub(PATIENT_PROBES).min(16);
+        (first * (1 << doublings)).min(PROBE_INTERVAL_MAX.max(first))
+    }
+}
+
+impl Transport {
+    pub(super) fn on_ack(&mut self, now: Timestamp, ack: &AckFrame<'_>) -> Result<(), Violation> {
+        let in_flight = self.sent.in_flight();
+        let outcome = self.sent.on_ack(ack)?;
+        let Some((_, newest)) = outcome.acked.last() else { return Ok(()) };
+        self.stats.spurious += outcome.spurious;
+        self.probing.on_acked(now);
+        if outcome.is_largest_new {
+            // A peer holds nothing back for longer than the wire allows; what it says beyond is not
+            // its delay but its problem.
+            self.rtt.measure(now.since(newest.sent_at), ack.delay.min(ACK_DELAY_MAX));
+        }
+        let bytes = outcome.acked.iter().map(|(_, packet)| packet.bytes).sum();
+        self.rate.on_acked(now, bytes);
+        let rate = self.rate.sample(&newest.snapshot, newest.sent_at, self.rtt.minimum());
+        let is_window_limited = in_flight * 2 >= self.controller.window_bytes();
+        let sent_at = newest.sent_at;
+        let rtt = self.rtt;
+        let delivered = self.rate.delivered();
+        let acked =
+            Acked { now, bytes, sent_at, in_flight, is_window_limited, rate, delivered, rtt };
+        self.controller.on_acked(&acked);
+        for (_, packet) in &outcome.acked {
+            self.on_arrived(packet);
+        }
+        let arrived: Vec<Timestamp> = outcome.acked.iter().map(|(_, p)| p.sent_at).collect();
+        self.detect_lost(now, &arrived);
+        self.sent.forget_lost(now - 3 * self.rtt.probe_interval());
+        Ok(())
+    }
+
+    fn on_arrived(&mut self, packet: &SentPacket) {
+        self.sizes.on_acked(usize::try_from(packet.bytes).unwrap_or(usize::MAX));
+        for content in &packet.contents {
+            match content {
+                Content::Part(part) => {
+                    self.outgoing.on_acked(part);
+                }
+                Content::Size(bytes) => {
+                    if self.sizes.on_probe_acked(*bytes) {
+                        self.controller.set_datagram_bytes(*bytes as u64);
+                    }
+                }
+                Content::Credit | Content::Response(_) => {}
+            }
+        }
+    }
+
+    /// Gives up what later packets have overtaken; `arrived` is when those were sent that are
+    /// acknowledged just now.
+    pub(super) fn detect_lost(&mut self, now: Timestamp, arrived: &[Timestamp]) {
+        let mut given_up = Vec::new();
+        let Self { sent, rtt, stats, .. } = self;
+        sent.detect_lost(now, rtt, |number, packet, cause| {
+            match cause {
+                Cause::Order => stats.lost_by_order += 1,
+                Cause::Time => stats.lost_by_time += 1,
+            }
+            given_up.push((number, packet.sent_at, packet.bytes, packet.contents.clone()));
+        });
+        let mut lost: Option<Lost> = None;
+        let mut oldest = now;
+        for (number, sent_at, bytes, contents) in given_up {
+            // Whether a size passes says nothing about congestion (RFC 8899 §3).
+            if contents.iter().any(|content| matches!(content, Content::Size(_))) {
+                self.sizes.on_probe_lost();
+                continue;
+            }
+            if self.sizes.on_lost(usize::try_from(bytes).unwrap_or(usize::MAX)) {
+                self.controller.set_datagram_bytes(self.sizes.current() as u64);
+            }
+            oldest = oldest.min(sent_at);
+            let before = lost.map_or(0, |lost| lost.bytes);
+            lost = Some(Lost { now, bytes: before + bytes, sent_at, is_persistent: false });
+            self.send_again(number, &contents);
+        }
+        let Some(mut lost) = lost else { return };
+        let span = lost.sent_at.since(oldest);
+        let limit = (self.rtt.probe_interval() + ACK_DELAY_MAX) * PERSISTENT_CONGESTION_PROBES;
+        let is_between = |at: &Timestamp| (oldest..=lost.sent_at).contains(at);
+        lost.is_persistent = span >= limit && !arrived.iter().any(is_between);
+        self.stats.persistent_congestion += u64::from(lost.is_persistent);
+        self.controller.on_lost(&lost);
+    }
+
+    /// When the oldest packet of which nothing was heard is overdue.
+    pub(super) fn probe_due(&self) -> Option<Timestamp> {
+        let packet = self.sent.oldest_unprobed()?;
+        Some(packet.sent_at + self.patience(packet))
+    }
+
+    fn patience(&self, packet: &SentPacket) -> Duration {
+        let held_back = if packet.asks_now { Duration::ZERO } else { ACK_DELAY_MAX };
+        self.probing.interval(self.rtt.probe_interval() + held_back)
+    }
+
+    /// Sends again what is overdue. It is not given up: that is for acknowledgements to say.
+    pub(super) fn probe(&mut self, now: Timestamp) {
+        let interval = self.probing.interval(self.rtt.probe_interval());
+        let (probing, rtt) = (self.probing, self.rtt);
+        let overdue = |packet: &SentPacket| {
+            let held_back = if packet.asks_now { Duration::ZERO } else { ACK_DELAY_MAX };
+            packet.sent_at + probing.interval(rtt.probe_interval() + held_back) <= now
+        };
+        for (number, contents) in self.sent.probe(overdue) {
+            self.stats.probed += 1;
+            self.send_again(number, &contents);
+        }
+        self.probing.has_allowance = true;
+        if now.since(self.probing.since) >= interval {
+            self.probing.silent = self.probing.silent.saturating_add(1);
+            self.probing.since = now;
+        }
+    }
+
+    fn send_again(&mut self, number: u64, contents: &[Content]) {
+        for content in contents {
+            match content {
+                Content::Part(part) => {
+                    self.outgoing.on_lost(part, number);
+                }
+                Content::Credit => self.tell_credit_again(),
+                // Whoever still wants it asks again (RFC 9000 §13.3).
+                Content::Response(_) | Content::Size(_) => {}
+            }
+        }
+    }
+}

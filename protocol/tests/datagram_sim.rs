@@ -1,0 +1,97 @@
+//! The datagram transport on bad paths in virtual time: nothing is lost, doubled or out of order in
+//! any stream at any moment, and everything arrives soon after the faults stop. `SIM_SEEDS=N` runs
+//! more schedules; a failure names its seed.
+
+#[path = "support/pair.rs"]
+#[allow(dead_code, reason = "the benchmark measures with what is not used here")]
+mod pair;
+
+use std::time::Duration;
+
+use protocol::{
+    entropy::SimRng,
+    lab::fault::{Faults, Loss, Rate, Share},
+};
+
+use crate::pair::World;
+
+const MS: Duration = Duration::from_millis(1);
+/// Everything has arrived so long after the faults stopped.
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// A schedule drawn from a seed: a path that is bad for a while, and messages both ways.
+fn schedule(seed: u64) {
+    let rng = &mut SimRng::new(seed);
+    let small = |number| u32::try_from(number).expect("small");
+    let percent = |rng: &mut SimRng, max| Share::percent(small(rng.below(max)));
+    let bad_for = Duration::from_millis(rng.between(1_000, 10_000));
+    let loss = match rng.below(4) {
+        0 => Loss::None,
+        1 => Loss::bursts(percent(rng, 30), small(rng.between(2, 12))),
+        _ => Loss::Independent(percent(rng, 51)),
+    };
+    let blackout = Duration::from_millis(rng.below(8_000));
+    let faults = Faults {
+        delay: Duration::from_micros(rng.between(200, 200_000)),
+        jitter: Duration::from_micros(rng.below(20_000)),
+        loss,
+        duplicate: percent(rng, 20),
+        corrupt: percent(rng, 10),
+        reorder: (percent(rng, 20), Duration::from_millis(rng.between(1, 80))),
+        rate: rng.chance(1, 3).then(|| Rate {
+            bytes_per_second: rng.between(20_000, 2_000_000),
+            queue_bytes: rng.between(5_000, 200_000),
+        }),
+        datagram_bytes_max: if rng.chance(1, 4) { 1_300 } else { 0 },
+        blackouts: if rng.chance(1, 3) { vec![blackout..blackout + bad_for / 3] } else { vec![] },
+    };
+    let mut world = World::new(&faults, seed, 4);
+    let bad_until = world.now + bad_for;
+    while world.now < bad_until {
+        let side = usize::from(rng.chance(1, 2));
+        let conversation = small(rng.below(4)) as usize;
+        let bytes = match rng.below(20) {
+            0 => rng.between(5_000, 40_000),
+            _ => rng.between(1, 400),
+        };
+        if world.ends[side].transport.has_room() {
+            let bytes: Vec<u8> = (0..bytes).map(|n| n.wrapping_mul(8).to_le_bytes()[0]).collect();
+            world.write(side, conversation, &bytes);
+        }
+        let pause = Duration::from_micros(rng.below(60_000));
+        world.run_until(world.now + pause);
+    }
+    let calm = Faults { loss: Loss::None, corrupt: Share::NONE, blackouts: vec![], ..faults };
+    for link in &mut world.links {
+        link.set_faults(calm.clone());
+    }
+    let stopped = world.now;
+    while !world.is_finished() && world.now < stopped + SETTLE {
+        world.run_until(world.now + 100 * MS);
+    }
+    for end in &world.ends {
+        assert!(
+            world.is_finished(),
+            "{:?} after the faults, of {faults:?}: {:?} {:?} {:?}",
+            SETTLE,
+            end.transport.stats(),
+            end.transport.window(),
+            end.transport.rtt(),
+        );
+    }
+    // And then it is quiet: nothing is sent for nothing.
+    world.run_until(world.now + Duration::from_secs(5));
+    let packets = world.packets;
+    world.run_until(world.now + Duration::from_secs(60));
+    assert_eq!(world.packets, packets, "packets about nothing");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how many schedules is for whoever runs them to say")]
+fn nothing_is_lost_doubled_or_reordered_on_any_path() {
+    let seeds = std::env::var("SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    for seed in 0..seeds.unwrap_or(300) {
+        let run = std::panic::catch_unwind(|| schedule(seed));
+        assert!(run.is_ok(), "seed {seed} failed");
+    }
+}
