@@ -4,7 +4,7 @@ use protocol::limits::BODY_BYTES_MAX;
 use ratatui::style::Style;
 use ratatui_textarea::{CursorMove, DataCursor, TextArea, WrapMode};
 
-use super::action::Edit;
+use super::{action::Edit, vi::Text};
 
 /// Most text the box takes. Twice a message's limit: one that is a little too long can be cut
 /// down here, a pasted log file does not end up in a widget that lays out every line.
@@ -140,6 +140,22 @@ impl Composer {
             return Err(ComposeError::TooLarge(text.len()));
         }
         Ok(())
+    }
+
+    /// What is written, as vi sees it.
+    pub(super) fn vi_text(&self) -> Text {
+        let DataCursor(row, column) = self.area.cursor();
+        Text::new(self.area.lines(), row, column)
+    }
+
+    /// Replaces it, and places the cursor.
+    pub(super) fn set_vi_text(&mut self, text: &Text) {
+        let (words, row, column) = text.placed();
+        if words != self.text() {
+            self.area = area(&words);
+        }
+        let cell = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
+        self.area.move_cursor(CursorMove::Jump(cell(row), cell(column)));
     }
 
     /// Does one change.

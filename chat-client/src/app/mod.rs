@@ -45,6 +45,7 @@ pub mod slash;
 pub mod timeline;
 pub mod update;
 mod verb;
+pub mod vi;
 
 #[cfg(test)]
 mod acting_tests;
@@ -116,6 +117,8 @@ pub struct App {
     pub online: BTreeSet<AccountId>,
     /// The names that were seen, and which of them to doubt.
     pub names: Names,
+    /// Writing as in vi, if that is wanted.
+    vi: vi::Vi,
     /// What is known of the code on the screen.
     pub highlights: Highlights,
     /// Something to be said once, until the next key that matters.
@@ -215,6 +218,7 @@ impl App {
             lists_members: false,
             online: BTreeSet::new(),
             names: Names::default(),
+            vi: vi::Vi::default(),
             highlights: Highlights::default(),
             toast: None,
             completion: None,

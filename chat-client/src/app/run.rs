@@ -25,6 +25,7 @@ use super::{
     session::{Session, wall_clock},
     setup::{self, Outcome},
     update,
+    vi::Mode,
 };
 use crate::{
     config::Config,
@@ -345,7 +346,12 @@ impl Client {
         let app = &self.app;
         self.screen.set_title(app.title())?;
         let is_calm = app.preferences.values.ui.reduced_motion;
-        self.screen.set_cursor(if is_calm { Cursor::Steady } else { Cursor::Usual })?;
+        self.screen.set_cursor(match app.vi_mode() {
+            Some(Mode::Insert) => Cursor::SteadyBar,
+            Some(Mode::Normal) => Cursor::Steady,
+            None if is_calm => Cursor::Steady,
+            None => Cursor::Usual,
+        })?;
         self.screen.draw(|frame| drawn = ui::view(app, frame))?;
         for drawn in drawn {
             let effects = update(&mut self.app, Event::Drawn(drawn));

@@ -18,7 +18,7 @@ use super::{
     jump, keymap, purpose,
     slash::{self, Line},
     timeline::Scroll,
-    verb,
+    verb, vi,
 };
 
 /// How long the store may lack what is being written.
@@ -69,7 +69,7 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
 }
 
 /// Notes that what is being written on the screen has changed.
-fn note_written(app: &mut App) {
+pub(super) fn note_written(app: &mut App) {
     if let Some(id) = app.current
         && app.unsaved.is_none_or(|(unsaved, _)| unsaved != id)
     {
@@ -174,6 +174,9 @@ fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     if let Some(effects) = bar::on_key(app, key, action) {
         return effects;
     }
+    if let Some(effects) = vi::on_key(app, key, action) {
+        return effects;
+    }
     match action {
         Some(action) => on_action(app, action),
         None => on_written(app, key),
@@ -238,7 +241,7 @@ fn typing(id: ConversationId, composer: &Composer) -> Vec<Effect> {
     vec![Effect::Typing(id)]
 }
 
-fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
+pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
     if !matches!(action, Action::Complete(_)) && app.completion.take().is_some() {
         // What was offered is refused, and nothing else closed.
         if action == Action::Close {

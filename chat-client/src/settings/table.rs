@@ -3,7 +3,7 @@
 
 use super::{
     save::Written,
-    value::{Depth, Form, Level, QuietHours, Switch, Theme, Value, Via},
+    value::{Depth, Editing, Form, Level, QuietHours, Switch, Theme, Value, Via},
 };
 
 /// One row of the table.
@@ -118,6 +118,8 @@ settings! {
         hyperlinks: Switch = Switch::Auto;
         /// Nothing moves or blinks by itself.
         reduced_motion: bool = false;
+        /// Whose keys change what you write.
+        editing: Editing = Editing::Emacs;
         /// The wheel scrolls; else the mouse is the terminal's.
         mouse: bool = true;
         /// The window's title says where you are and what is unread.

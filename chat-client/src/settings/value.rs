@@ -96,6 +96,16 @@ words! {
 }
 
 words! {
+    /// Whose keys change what is written.
+    Editing: "emacs or vi" {
+        /// Those of emacs and of shells.
+        Emacs = "emacs",
+        /// Those of vi.
+        Vi = "vi",
+    }
+}
+
+words! {
     /// Something that is found out unless it is decided.
     Switch: "auto, on or off" {
         /// As found out.

@@ -53,13 +53,15 @@ pub struct Screen {
     cursor: Cursor,
 }
 
-/// Whether the cursor may blink.
+/// What the cursor looks like, and whether it may blink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cursor {
     /// As the person has set it up.
     Usual,
     /// It does not.
     Steady,
+    /// It does not, and stands between characters.
+    SteadyBar,
 }
 
 impl Screen {
@@ -134,6 +136,7 @@ impl Screen {
             match cursor {
                 Cursor::Usual => SetCursorStyle::DefaultUserShape,
                 Cursor::Steady => SetCursorStyle::SteadyBlock,
+                Cursor::SteadyBar => SetCursorStyle::SteadyBar,
             }
         )
     }

@@ -9,7 +9,7 @@ use ratatui::{
 };
 
 use super::{text, theme::Theme};
-use crate::app::{App, Overlay, bar::DEEDS, slash::COMMANDS};
+use crate::app::{App, Overlay, bar::DEEDS, slash::COMMANDS, vi};
 
 /// Draws it over the whole pane.
 pub(super) fn draw(app: &App, overlay: &Overlay, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -49,7 +49,10 @@ fn help(app: &App, theme: &Theme, area: Rect) -> Vec<Line<'static>> {
     let commands = COMMANDS.iter().map(|command| (command.usage(), command.help));
     let gap = || [(String::new(), "")];
     let deeds = gap().into_iter().chain([(String::new(), "with a selected message:")]).chain(deeds);
-    let all: Vec<_> = keys.chain(deeds).chain(gap()).chain(commands).collect();
+    let vi: Vec<_> = vi::rows(app).collect();
+    let title = (!vi.is_empty()).then(|| (String::new(), "after Esc, in normal mode:"));
+    let vi = title.into_iter().flat_map(|title| gap().into_iter().chain([title])).chain(vi);
+    let all: Vec<_> = keys.chain(vi).chain(deeds).chain(gap()).chain(commands).collect();
     let left = all.iter().map(|(what, _)| text::width(what)).max().unwrap_or(0);
     let left = left.min(usize::from(area.width) / 2);
     all.into_iter()

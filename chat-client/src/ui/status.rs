@@ -10,7 +10,7 @@ use ratatui::{
 };
 
 use super::{text, theme::Theme};
-use crate::app::{App, link::LinkState};
+use crate::app::{App, link::LinkState, vi::Mode};
 
 /// Draws the line.
 pub(super) fn draw(app: &App, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -30,7 +30,12 @@ pub(super) fn draw(app: &App, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     };
     // By worth: what does not fit is left out, from the end.
     let mut parts = vec![(state, style)];
+    let mode = match app.vi_mode() {
+        Some(Mode::Normal) => "-- NORMAL --",
+        Some(Mode::Insert) | None => "",
+    };
     let rest = [
+        (mode.to_owned(), theme.strong),
         (waiting, theme.fresh),
         (unread, theme.fresh),
         (who, theme.quiet),
