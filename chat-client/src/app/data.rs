@@ -7,7 +7,7 @@ use super::{
     conversation::{Conversation, Pending, PendingState, Standing, Summary},
     effect::{Ask, Effect},
     event::{Answer, Data, Page, Place},
-    find, jump,
+    find, jump, layout,
     link::LinkState,
     names::Owner,
     notify, purpose,
@@ -36,6 +36,7 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
                 }
             }
             effects.extend(find::count_mentions(app));
+            effects.extend(layout::restore(app));
             leave_gone(app, effects)
         }
         Data::Conversation(summary) => on_summary(app, *summary),

@@ -27,6 +27,7 @@ mod find;
 pub mod first_run;
 mod jump;
 pub mod keymap;
+mod layout;
 pub mod link;
 pub mod links;
 mod look;
@@ -78,7 +79,10 @@ use self::{
     names::Names,
     picker::Picker,
 };
-use crate::settings::{Preferences, Problem};
+use crate::{
+    settings::{Preferences, Problem},
+    store::layout::Layout,
+};
 
 pub use self::{
     look::{Abilities, Background, Colour, Look, Multiplexer, Way},
@@ -154,6 +158,8 @@ pub struct App {
     pub preferences: Preferences,
     /// What is to be said with the first conversation on the screen.
     greeting: Option<Toast>,
+    /// The panes of the last run, until the conversations are known.
+    remembered: Option<Layout>,
     /// Where to go as soon as it is known: what the person asked to join or open.
     wanted: Option<ConversationId>,
 }
@@ -238,6 +244,7 @@ impl App {
             wheel: Wheel::Scrolls,
             preferences: Preferences::default(),
             greeting: None,
+            remembered: None,
             wanted: None,
         }
     }

@@ -38,6 +38,7 @@ use crate::{
         Preferences,
         save::{self, Change},
     },
+    store::layout::Layout,
     terminal::{
         Cursor, EndSignals, Screen,
         input::{Heard, Input},
@@ -68,8 +69,11 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     app.abilities = screen.abilities();
     let (preferences, problems) = Preferences::load(&config.settings);
     app.configure(preferences, &problems);
+    let layout = Layout::load(&config.home.layout());
+    app.remember(layout);
     let mut client = Client {
         app,
+        kept: layout,
         step: Some(Box::pin(setup::begin(config.clone()))),
         config,
         terminal: Some(screen.input()),
@@ -102,6 +106,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
 struct Client {
     app: App,
     config: Config,
+    /// The panes as the file has them.
+    kept: Layout,
     screen: Screen,
     /// Keys; `None` while another program has the terminal.
     terminal: Option<Input>,
@@ -149,6 +155,7 @@ impl Client {
                     happening = self.next_if_ready().await;
                 }
             }
+            self.keep_layout();
             self.draw()?;
         }
         Ok(())
@@ -319,6 +326,15 @@ impl Client {
             Event::Edited(id, edited.map_err(|error| error.to_string()))
         }));
         Ok(())
+    }
+
+    /// Writes the panes down if they are not what they were.
+    fn keep_layout(&mut self) {
+        let Some(layout) = self.app.layout().filter(|layout| *layout != self.kept) else { return };
+        self.kept = layout;
+        if let Err(error) = layout.save(&self.config.home.layout()) {
+            tracing::warn!(%error, "the layout is not kept");
+        }
     }
 
     fn save(&self, changes: Vec<Change>) -> Data {

@@ -146,11 +146,17 @@ fn split(app: &mut App) -> Vec<Effect> {
     let others = app.listed();
     let others = others.iter().map(|c| c.summary.id).filter(|id| Some(*id) != app.current);
     let candidates: Vec<_> = app.previous.into_iter().chain(others).collect();
-    app.beside = candidates.into_iter().find(|id| Some(*id) != app.current);
-    let Some(conversation) = app.beside.and_then(|id| app.conversations.get_mut(&id)) else {
+    let Some(beside) = candidates.into_iter().find(|id| Some(*id) != app.current) else {
         app.say("there is no other conversation");
         return Vec::new();
     };
+    show_beside(app, beside)
+}
+
+/// Shows a conversation beside the one on the screen.
+pub(super) fn show_beside(app: &mut App, id: ConversationId) -> Vec<Effect> {
+    let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
+    app.beside = Some(id);
     conversation.open();
     first_page(conversation).into_iter().chain([shown(app)]).collect()
 }

@@ -172,7 +172,7 @@ pub(super) fn on_key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Op
         (Mode::Insert, Some(Action::Close)) => {
             app.completion = None;
             app.vi.end_insert(&text);
-            set(app, text.moved_left());
+            set(app, &text.moved_left());
             return Some(Vec::new());
         }
         // Nothing that was written for what is sent now comes back.
@@ -214,7 +214,7 @@ fn on_timeline(app: &mut App, character: char) -> Option<Vec<Effect>> {
         '?' => Action::Help,
         ':' => {
             app.vi.begin_insert(&Text::default());
-            set(app, Text { chars: vec!['/'], at: 1 });
+            set(app, &Text { chars: vec!['/'], at: 1 });
             return Some(Vec::new());
         }
         'u' if deletion::undo(app) => return Some(Vec::new()),
@@ -231,13 +231,13 @@ fn change(app: &mut App, outcome: Option<Text>) -> Vec<Effect> {
         app.complain("that does not fit");
         return Vec::new();
     }
-    set(app, text);
+    set(app, &text);
     Vec::new()
 }
 
-fn set(app: &mut App, text: Text) {
+fn set(app: &mut App, text: &Text) {
     if let Some(conversation) = app.current_mut() {
-        conversation.composer.set_vi_text(&text);
+        conversation.composer.set_vi_text(text);
     }
     note_written(app);
 }

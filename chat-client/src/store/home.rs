@@ -175,6 +175,11 @@ impl Home {
         self.data.join("relays.toml")
     }
 
+    /// What the screen looked like.
+    pub fn layout(&self) -> PathBuf {
+        self.state.join("layout.toml")
+    }
+
     /// The log.
     pub fn log(&self) -> PathBuf {
         self.state.join("chat.log")

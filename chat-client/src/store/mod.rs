@@ -10,6 +10,7 @@
 
 pub mod home;
 pub mod keys;
+pub mod layout;
 pub mod memory;
 pub mod row;
 pub mod search;
