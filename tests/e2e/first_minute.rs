@@ -216,6 +216,7 @@ fn a_history_reads_as_its_authors_left_it() {
     let bea = machine.open("bea", USUAL);
     join(&bea, "bea");
     ada.type_keys("helo bea<enter>");
+    ada.wait_until("her message sent", |screen| is_marked(screen, "helo bea", "✓"));
     bea.wait_for("helo bea");
     ada.type_keys("/edit hello bea<enter>");
     bea.wait_for("hello bea");
