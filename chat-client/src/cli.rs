@@ -92,13 +92,16 @@ pub struct Look {
     /// Lines and marks in plain ASCII: --set ui.ascii=on
     #[arg(long)]
     pub ascii: bool,
+    /// Lines that are printed once, for screen readers and pipes: --set ui.linear=on
+    #[arg(long)]
+    pub linear: bool,
 }
 
 impl Look {
     /// What they stand for.
     pub fn settings(self) -> impl Iterator<Item = String> {
-        let ascii = self.ascii.then(|| "ui.ascii=on".to_owned());
-        ascii.into_iter()
+        let set = [(self.ascii, "ui.ascii=on"), (self.linear, "ui.linear=on")];
+        set.into_iter().filter(|(is_set, _)| *is_set).map(|(_, setting)| setting.to_owned())
     }
 }
 

@@ -278,7 +278,9 @@ impl Failure {
                 &["the relay was restored from a copy, or something is wrong: ask its operator"]
             }
             Self::Unhealthy(_) | Self::BadSettings(_) => &["the lines above say what to do"],
-            Self::NoTerminal { .. } => &["chat-client --help lists the commands that need none"],
+            Self::NoTerminal { .. } => {
+                &["chat-client --linear needs none; so do the commands in chat-client --help"]
+            }
             Self::Exists { .. } => &["--force overwrites it"],
             Self::OwnerGone => &["try again"],
             Self::HomeBusy { .. } => &["--home DIR keeps another profile"],

@@ -86,6 +86,7 @@ fn pure_parts_have_no_io_no_clock_and_no_random_order() {
 fn views_are_functions_of_the_model() {
     let effects = ["crate::node", "crate::net", "crate::store::sqlite", "std::fs", "Instant::now"];
     assert_absent("chat-client/src/ui", &effects);
+    assert_absent("chat-client/src/linear", &effects);
 }
 
 #[test]

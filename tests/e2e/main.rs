@@ -7,5 +7,6 @@ mod exactly_once;
 mod first_minute;
 mod future;
 mod hostile;
+mod linear;
 mod restore;
 mod single;

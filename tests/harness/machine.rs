@@ -59,16 +59,22 @@ impl Machine {
         Pty::start(command, size).expect("the client starts")
     }
 
+    /// The client or one of its commands, not started yet.
+    pub fn command(&self, home: &str, arguments: &[&str]) -> Command {
+        let line = self.line(home, arguments);
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).env_clear().envs(self.environment());
+        command.current_dir(self.directory.path());
+        command
+    }
+
     /// What a command of the same person prints, beside the client in the terminal.
     ///
     /// # Panics
     ///
     /// If it fails.
     pub fn run(&self, home: &str, arguments: &[&str]) -> String {
-        let line = self.line(home, arguments);
-        let mut command = Command::new(&line[0]);
-        command.args(&line[1..]).env_clear().envs(self.environment());
-        let output = command.current_dir(self.directory.path()).output().expect("it starts");
+        let output = self.command(home, arguments).output().expect("it starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {stderr}");
         String::from_utf8(output.stdout).expect("text")

@@ -17,7 +17,7 @@ use super::{
     effect::Saying,
     event::{Data, Finding},
     link::{Link, LinkState},
-    timeline::{Entry, Notice, Said, Sender},
+    timeline::{Entry, Notice, SOMEBODY, Said, Sender},
 };
 use crate::node::call::{
     ConversationView, Delivery, Event as NodeEvent, Found, Line, Link as NodeLink, OutboxView,
@@ -113,7 +113,7 @@ pub(super) fn entry(line: &Line, own: &Own) -> Entry {
         (Some(info), _) if Some(info.account) == own.account => Sender::Me(info.name.clone()),
         (Some(info), _) => Sender::Person(Some(info.account), info.name.clone()),
         (None, Some(MessageId { device: DeviceId::RELAY, .. })) => Sender::Relay,
-        (None, _) => Sender::Person(None, "somebody".to_owned()),
+        (None, _) => Sender::Person(None, SOMEBODY.to_owned()),
     };
     Entry { seq: line.seq, time: line.time, id: line.id, sender, said: said(line) }
 }
@@ -122,8 +122,7 @@ pub(super) fn entry(line: &Line, own: &Own) -> Entry {
 pub(super) fn finding(found: &Found) -> Option<Finding> {
     let line = &found.line;
     let SaidView::Body(Body::Text(text) | Body::Action(text)) = &line.said else { return None };
-    let sender =
-        line.sender.as_ref().map_or_else(|| "somebody".to_owned(), |info| info.name.clone());
+    let sender = line.sender.as_ref().map_or_else(|| SOMEBODY.to_owned(), |info| info.name.clone());
     let text = text.text.clone();
     Some(Finding { conversation: found.conversation, seq: line.seq, time: line.time, sender, text })
 }
@@ -150,7 +149,7 @@ fn room_notice(notice: &RoomNotice, named: &[AccountInfo]) -> Notice {
     let name = |who: Option<AccountId>| {
         let Some(account) = who else { return String::new() };
         let known = named.iter().find(|info| info.account == account);
-        known.map_or_else(|| "somebody".to_owned(), |info| info.name.clone())
+        known.map_or_else(|| SOMEBODY.to_owned(), |info| info.name.clone())
     };
     Notice {
         actor: name(notice.actor),

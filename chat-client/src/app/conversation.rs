@@ -22,6 +22,9 @@ pub const TYPING_MILLIS: u64 = 6_000;
 /// Most messages of one batch that are counted as naming somebody.
 const MENTIONS_MAX: usize = 1_000;
 
+/// Most authors of messages that nobody sees that are told apart.
+const AUTHORS_MAX: usize = 20;
+
 /// What the conversation list says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -219,6 +222,8 @@ pub struct Conversation {
     pub is_loading: bool,
     /// Who is in it, the highest rank first; empty before anybody asked.
     pub people: Vec<Member>,
+    /// How many messages of whom came while it was not on the screen; of many, the first.
+    pub came: BTreeMap<String, u32>,
     /// When it last notified the person.
     pub called: Option<WallTime>,
     /// Who is writing, and until when that counts.
@@ -244,6 +249,7 @@ impl Conversation {
             mentions: BTreeSet::new(),
             is_loading: false,
             people: Vec::new(),
+            came: BTreeMap::new(),
             called: None,
             typing: BTreeMap::new(),
             members: BTreeMap::new(),
@@ -269,6 +275,7 @@ impl Conversation {
     pub fn open(&mut self) {
         let Summary { unread, read, head, .. } = self.summary;
         let is_begun = read > Seq::ZERO && read < head;
+        self.came.clear();
         self.unread_from = (unread > 0 && is_begun).then(|| read.next());
     }
 
@@ -295,6 +302,17 @@ impl Conversation {
     pub fn note_mention(&mut self, seq: Seq) {
         if seq > self.reported_read && self.mentions.len() < MENTIONS_MAX {
             self.mentions.insert(seq);
+        }
+    }
+
+    /// Notes whose new messages nobody sees.
+    pub fn note_came(&mut self, entries: &[Entry]) {
+        let unread = entries.iter().filter(|e| e.seq > self.reported_read && !e.sender.is_me());
+        for entry in unread.filter(|entry| entry.is_speech()) {
+            let author = entry.sender.name();
+            if self.came.len() < AUTHORS_MAX || self.came.contains_key(author) {
+                *self.came.entry(author.to_owned()).or_default() += 1;
+            }
         }
     }
 

@@ -228,8 +228,12 @@ fn on_nothing(app: &mut App, id: ConversationId, seq: Seq) -> Vec<Effect> {
 fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Effect> {
     app.note_senders(&entries);
     let has_history = app.has_history(id);
+    let is_shown = app.is_shown(id);
     let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
     conversation.note_mentions(&entries, &app.link.name);
+    if !is_shown {
+        conversation.note_came(&entries);
+    }
     let mut effects = notify::call_for(app, id, &entries);
     let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
     if !has_history {

@@ -28,6 +28,10 @@ pub enum Event {
     Edited(ConversationId, Result<String, String>),
     /// A bracketed paste: text that nobody typed.
     Paste(String),
+    /// A whole line was written where no single keys are heard.
+    Line(String),
+    /// The linear view has said all that there was to be said once.
+    Told,
     /// The terminal window has another size; the next draw finds it by itself.
     Resized,
     /// The terminal window is, or is no longer, in front.

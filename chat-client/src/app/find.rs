@@ -17,7 +17,7 @@ use super::{
 use crate::search::Query;
 
 /// What a list says until its answer comes.
-const LOOKING: &str = "looking…";
+pub(crate) const LOOKING: &str = "looking…";
 /// Most characters of a message that are shown.
 const EXCERPT_CHARS_MAX: usize = 250;
 /// Of them, before the first match.

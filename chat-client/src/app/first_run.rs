@@ -76,6 +76,85 @@ pub enum Step {
     Working(&'static str),
 }
 
+/// What is asked, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// How things are.
+    pub(crate) heading: &'static str,
+    /// Something alarming about it.
+    pub(crate) alarm: Option<&'static str>,
+    /// What is known: what, and its value. Foreign text.
+    pub(crate) facts: Vec<(&'static str, String)>,
+    /// What there is to know before answering.
+    pub(crate) words: String,
+    /// The keys that answer, and what they mean.
+    pub(crate) keys: &'static [(&'static str, &'static str)],
+}
+
+impl Step {
+    /// What is asked.
+    pub(crate) fn question(&self) -> Question {
+        let blank = Question::default();
+        match self {
+            Self::Name => Question {
+                heading: "Welcome.",
+                words: "How should others call you? It can be changed later with /nick.".to_owned(),
+                ..blank
+            },
+            Self::Looking => {
+                Question { words: "Looking for a relay on this machine…".to_owned(), ..blank }
+            }
+            Self::Working(what) => Question {
+                words: format!("{}{}…", what[..1].to_uppercase(), &what[1..]),
+                ..blank
+            },
+            Self::Trust(relay) => Question {
+                heading: "There is a relay on this machine.",
+                alarm: relay
+                    .is_other_key
+                    .then_some("It is not the relay you know: that one did not answer."),
+                facts: vec![
+                    ("name", relay.name.clone()),
+                    ("address", relay.address.clone()),
+                    ("key", relay.fingerprint.clone()),
+                ],
+                words: "Compare the key with the one that the relay printed when it started. \
+                        Whoever runs the relay can read open rooms."
+                    .to_owned(),
+                keys: &[
+                    ("y", "trust this key and join"),
+                    ("h", "run another relay here instead"),
+                    ("q", "leave"),
+                ],
+            },
+            Self::Offer => Question {
+                heading: "No relay is known here.",
+                words: "Run one in this window? It keeps its messages and lives as long as the \
+                        window."
+                    .to_owned(),
+                keys: &[
+                    ("t", "for this machine only"),
+                    ("n", "for this network"),
+                    ("r", "look again"),
+                    ("q", "leave (or start with --relay HOST or an invitation)"),
+                ],
+                ..blank
+            },
+            Self::NotHosted => Question {
+                heading: "The relay of this home does not run.",
+                words: "Until it does, what was said can be read here, and what you say waits."
+                    .to_owned(),
+                keys: &[
+                    ("r", "try again"),
+                    ("o", "open the conversations without it"),
+                    ("q", "leave"),
+                ],
+                ..blank
+            },
+        }
+    }
+}
+
 impl FirstRun {
     /// Begins by looking around.
     pub fn new() -> Self {
@@ -120,6 +199,7 @@ impl FirstRun {
             return vec![Effect::Suspend];
         }
         match &self.step {
+            Step::Name if action == Some(Action::Submit) => self.on_name(),
             Step::Name => self.on_name_key(key, action),
             Step::Looking | Step::Working(_) => Vec::new(),
             Step::Trust(relay) => match key.code {
@@ -154,19 +234,39 @@ impl FirstRun {
         }
     }
 
+    fn on_name(&mut self) -> Vec<Effect> {
+        let name = self.name.text().trim().to_owned();
+        if name.is_empty() {
+            self.error = Some("a name has at least one letter".to_owned());
+            return Vec::new();
+        }
+        if self.is_renaming {
+            return self.work("asking for the name", SetupStep::Register { name });
+        }
+        self.work("looking for a relay", SetupStep::Find)
+    }
+
+    /// Takes a whole line: a name, where nothing keeps the one that is proposed; else the key that
+    /// answers.
+    pub fn on_line(&mut self, line: &str) -> Vec<Effect> {
+        let line = line.trim();
+        if self.step == Step::Name {
+            if !line.is_empty() {
+                self.name.replace(line);
+            }
+            return self.on_name();
+        }
+        let Some(first) = line.chars().next() else { return Vec::new() };
+        self.on_key(KeyEvent::from(KeyCode::Char(first.to_ascii_lowercase())))
+    }
+
+    /// Whether it waits for an answer.
+    pub fn waits(&self) -> bool {
+        !matches!(self.step, Step::Looking | Step::Working(_))
+    }
+
     fn on_name_key(&mut self, key: KeyEvent, action: Option<Action>) -> Vec<Effect> {
         match action {
-            Some(Action::Submit) => {
-                let name = self.name.text().trim().to_owned();
-                if name.is_empty() {
-                    self.error = Some("a name has at least one letter".to_owned());
-                    return Vec::new();
-                }
-                if self.is_renaming {
-                    return self.work("asking for the name", SetupStep::Register { name });
-                }
-                self.work("looking for a relay", SetupStep::Find)
-            }
             Some(Action::Edit(edit)) if edit != super::action::Edit::Newline => {
                 self.name.edit(edit);
                 Vec::new()
@@ -266,6 +366,18 @@ mod tests {
         assert_eq!(press(&mut first_run, "o"), [Effect::Setup(SetupStep::Open)]);
         first_run.on_setup(Setup::NotHosted("port 4545 is taken by another program".into()));
         assert_eq!(press(&mut first_run, "r"), [Effect::Setup(SetupStep::Find)]);
+    }
+
+    #[test]
+    fn whole_lines_answer_too() {
+        let mut first_run = named("ada");
+        assert_eq!(first_run.on_line(""), [Effect::Setup(SetupStep::Find)]);
+        assert_eq!(first_run.name.text(), "ada");
+        assert!(!first_run.waits());
+        first_run.on_setup(Setup::Nobody);
+        assert!(first_run.waits() && first_run.on_line("what?").is_empty());
+        let host = SetupStep::Host { reach: Reach::Network, name: "ada".into() };
+        assert_eq!(first_run.on_line("N"), [Effect::Setup(host)]);
     }
 
     #[test]

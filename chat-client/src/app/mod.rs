@@ -20,10 +20,12 @@ pub mod composer;
 pub mod conversation;
 mod data;
 pub mod deletion;
+pub(crate) mod description;
 mod details;
 pub mod effect;
 pub mod event;
-mod find;
+mod face;
+pub(crate) mod find;
 pub mod first_run;
 mod jump;
 pub mod keymap;
@@ -71,7 +73,7 @@ use self::{
     bar::Bar,
     code::Highlights,
     completion::Completion,
-    conversation::{Conversation, Pending, Sort, Standing, Summary},
+    conversation::{Conversation, Pending, PendingState, Sort, Standing, Summary},
     deletion::Deletion,
     event::{Focus, Spots},
     first_run::FirstRun,
@@ -312,6 +314,58 @@ impl App {
         self.outbox.values().filter(move |pending| pending.conversation == Some(id))
     }
 
+    /// All conversations.
+    pub fn conversations(&self) -> impl Iterator<Item = &Conversation> {
+        self.conversations.values()
+    }
+
+    /// Whether a whole line would mean something now.
+    pub fn takes_lines(&self) -> bool {
+        match &self.first_run {
+            Some(first_run) => first_run.waits(),
+            None => self.current.is_some(),
+        }
+    }
+
+    /// Whether everything that was said or asked for so far has happened, as far as it can now.
+    pub fn is_settled(&self) -> bool {
+        let is_coming = |pending: &Pending| match pending.state {
+            PendingState::Queued | PendingState::Slowed(..) => true,
+            PendingState::Sent(_) | PendingState::Held { .. } | PendingState::Failed(_) => false,
+        };
+        match self.link.state {
+            _ if self.first_run.is_some() => true,
+            LinkState::Connecting => false,
+            LinkState::Live => self.wanted.is_none() && !self.outbox().any(is_coming),
+            LinkState::Waiting { .. } | LinkState::Stopped(_) => true,
+        }
+    }
+
+    /// All own messages that are not in a history yet, oldest first.
+    pub fn outbox(&self) -> impl Iterator<Item = &Pending> {
+        self.outbox.values()
+    }
+
+    /// Where the person is and what there is elsewhere, in a sentence.
+    pub fn whereabouts(&self) -> String {
+        let here = self.current().map_or_else(|| "nowhere".to_owned(), |c| c.summary.title());
+        let elsewhere = self.elsewhere().map(|others| format!("; {others}")).unwrap_or_default();
+        format!("you are in {here}{elsewhere}")
+    }
+
+    /// Which other conversations there are, if any.
+    pub fn elsewhere(&self) -> Option<String> {
+        let listed = self.listed();
+        let others = listed.iter().filter(|c| Some(c.summary.id) != self.current);
+        let told = |c: &&Conversation| match (c.summary.standing, c.summary.unread) {
+            (Standing::Invited, _) => format!("{} asks", c.summary.title()),
+            (_, 0) => c.summary.title(),
+            (_, unread) => format!("{}, {unread} unread", c.summary.title()),
+        };
+        let others: Vec<_> = others.map(told).collect();
+        (!others.is_empty()).then(|| format!("there are also {}", others.join("; ")))
+    }
+
     /// How many own messages wait for the relay, in all conversations.
     pub fn waiting(&self) -> usize {
         self.outbox.values().filter(|pending| pending.is_waiting()).count()
@@ -341,8 +395,7 @@ impl App {
     }
 
     fn is_ticking(&self) -> bool {
-        let counts_down =
-            |pending: &Pending| matches!(pending.state, conversation::PendingState::Slowed(..));
+        let counts_down = |pending: &Pending| matches!(pending.state, PendingState::Slowed(..));
         self.first_run.is_none()
             && (self.link.state != LinkState::Live
                 || self.unsaved.is_some()

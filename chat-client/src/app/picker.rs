@@ -220,6 +220,12 @@ impl Picker {
         })
     }
 
+    /// Everything that fits the line, harmless, and where it leads.
+    pub fn all(&self) -> Vec<(&str, Pick)> {
+        let choices = self.found.iter().map(|found| &self.choices[found.index]);
+        choices.map(|choice| (choice.text.as_str(), choice.pick)).collect()
+    }
+
     /// Takes one key.
     pub fn on_key(&mut self, key: KeyEvent) -> Outcome {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);

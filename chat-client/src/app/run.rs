@@ -1,4 +1,4 @@
-//! The loop of the full-screen client: joins keys, the node and the clock into events, gives them
+//! The loop of the client that people use: joins keys, the node and the clock into events, gives them
 //! to the model, does what it wants, draws.
 //!
 //! It sleeps until something happens. A clock ticks only while something on the screen counts, so
@@ -11,7 +11,6 @@ use std::{
     task::Poll,
 };
 
-use crossterm::event::{Event as TerminalEvent, KeyEventKind};
 use jiff::tz::TimeZone;
 use protocol::ids::ConversationId;
 use tokio::time::sleep;
@@ -20,12 +19,12 @@ use super::{
     App, Colour,
     composer::COMPOSER_BYTES_MAX,
     effect::{Effect, SetupStep},
-    event::{Data, Event, Focus},
+    event::{Data, Event},
+    face::Face,
     first_run::Setup,
     session::{Session, wall_clock},
     setup::{self, Outcome},
     update,
-    vi::Mode,
 };
 use crate::{
     config::Config,
@@ -39,15 +38,8 @@ use crate::{
         save::{self, Change},
     },
     store::layout::Layout,
-    terminal::{
-        Cursor, EndSignals, Screen,
-        input::{Heard, Input},
-    },
-    ui,
+    terminal::EndSignals,
 };
-
-/// Most events that are taken before the next frame: with more, keys would seem to hang.
-const BURST_MAX: usize = 256;
 
 /// Most effects that wait for a node: far more than a person causes while one opens.
 const UNPERFORMED_MAX: usize = 1_000;
@@ -56,7 +48,7 @@ type Step = Pin<Box<dyn Future<Output = Outcome>>>;
 /// An editor at work.
 type Editing = Pin<Box<dyn Future<Output = Event>>>;
 
-/// Runs the full-screen client until the person leaves.
+/// Runs the client until the person leaves.
 ///
 /// # Errors
 ///
@@ -64,10 +56,10 @@ type Editing = Pin<Box<dyn Future<Output = Event>>>;
 pub async fn run(config: Config) -> Result<(), Failure> {
     let failed = |error| Failure::io("cannot use the terminal", error);
     let signals = EndSignals::catch().map_err(failed)?;
-    let mut screen = Screen::take().map_err(|error| Failure::NoTerminal { error })?;
-    let mut app = App::new(wall_clock(), TimeZone::system(), Colour::None);
-    app.abilities = screen.abilities();
     let (preferences, problems) = Preferences::load(&config.settings);
+    let face = Face::take(preferences.values.ui.linear)?;
+    let mut app = App::new(wall_clock(), TimeZone::system(), Colour::None);
+    app.abilities = face.abilities();
     app.configure(preferences, &problems);
     let layout = Layout::load(&config.home.layout());
     app.remember(layout);
@@ -76,8 +68,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         kept: layout,
         step: Some(Box::pin(setup::begin(config.clone()))),
         config,
-        terminal: Some(screen.input()),
-        screen,
+        face,
         editing: None,
         highlighter: Highlighter::default(),
         signals,
@@ -88,9 +79,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         ended_by: None,
     };
     let outcome = client.run().await.map_err(failed);
-    let Client { screen, session, hosted, ended_by, .. } = client;
+    let Client { face, session, hosted, ended_by, .. } = client;
     // The terminal first: closing may take a moment, and the person has left.
-    drop(screen);
+    drop(face);
     if let Some(session) = session {
         session.end().await;
     }
@@ -108,10 +99,8 @@ struct Client {
     config: Config,
     /// The panes as the file has them.
     kept: Layout,
-    screen: Screen,
-    /// Keys; `None` while another program has the terminal.
-    terminal: Option<Input>,
-    /// That other program.
+    face: Face,
+    /// A program that has the terminal meanwhile.
     editing: Option<Editing>,
     highlighter: Highlighter,
     signals: EndSignals,
@@ -143,20 +132,20 @@ enum Happening {
 
 impl Client {
     async fn run(&mut self) -> io::Result<()> {
-        self.screen.set_wheel(self.app.wheel)?;
-        self.draw()?;
+        self.face.set_wheel(self.app.wheel)?;
+        self.show()?;
         while self.flow == Flow::Go {
             let mut happening = Some(self.next().await);
             let mut taken = 0;
             while let Some(next) = happening.take() {
                 self.take(next).await?;
                 taken += 1;
-                if taken < BURST_MAX && self.flow == Flow::Go {
+                if taken < self.face.burst_max() && self.flow == Flow::Go {
                     happening = self.next_if_ready().await;
                 }
             }
             self.keep_layout();
-            self.draw()?;
+            self.show()?;
         }
         Ok(())
     }
@@ -181,34 +170,25 @@ impl Client {
     ///
     /// Nothing is lost.
     async fn next(&mut self) -> Happening {
-        loop {
-            let changes_in = self.app.changes_in();
-            tokio::select! {
-                biased;
-                signal = self.signals.next() => return Happening::Signal(signal),
-                event = typed(&mut self.terminal) => match event {
-                    Some(Ok(Heard::Background(background))) => {
-                        return Happening::Event(Event::Background(background));
-                    }
-                    Some(Ok(Heard::Event(event))) => {
-                        if let Some(event) = translate(event) {
-                            return Happening::Event(event);
-                        }
-                    }
-                    Some(Err(error)) => return Happening::TerminalGone(Some(error)),
-                    None => return Happening::TerminalGone(None),
-                },
-                outcome = done(&mut self.step) => return Happening::Step(outcome),
-                event = done(&mut self.editing) => return Happening::Edited(event),
-                (code, runs) = self.highlighter.next() => {
-                    return Happening::Event(Event::Highlighted(code, runs));
-                }
-                event = heard(&mut self.session, &self.app) => {
-                    return event.map_or(Happening::NodeEnded, Happening::Event);
-                }
-                () = sleep(changes_in.unwrap_or_default()), if changes_in.is_some() => {
-                    return Happening::Event(Event::Clock(wall_clock()));
-                }
+        let changes_in = self.app.changes_in();
+        tokio::select! {
+            biased;
+            signal = self.signals.next() => Happening::Signal(signal),
+            event = self.face.next(&self.app) => match event {
+                Some(Ok(event)) => Happening::Event(event),
+                Some(Err(error)) => Happening::TerminalGone(Some(error)),
+                None => Happening::TerminalGone(None),
+            },
+            outcome = done(&mut self.step) => Happening::Step(outcome),
+            event = done(&mut self.editing) => Happening::Edited(event),
+            (code, runs) = self.highlighter.next() => {
+                Happening::Event(Event::Highlighted(code, runs))
+            }
+            event = heard(&mut self.session, &self.app) => {
+                event.map_or(Happening::NodeEnded, Happening::Event)
+            }
+            () = sleep(changes_in.unwrap_or_default()), if changes_in.is_some() => {
+                Happening::Event(Event::Clock(wall_clock()))
             }
         }
     }
@@ -217,8 +197,7 @@ impl Client {
         match happening {
             Happening::Event(event) => self.update(event)?,
             Happening::Edited(event) => {
-                self.screen.take_back()?;
-                self.terminal = Some(self.screen.input());
+                self.face.take_back()?;
                 self.update(event)?;
             }
             // Meant for the program that has the terminal, and sent to all who share it.
@@ -268,6 +247,9 @@ impl Client {
     }
 
     fn update(&mut self, event: Event) -> io::Result<()> {
+        if matches!(event, Event::Data(Data::Answered(_))) {
+            self.face.note_answered();
+        }
         let now = wall_clock();
         let mut effects = update(&mut self.app, Event::Clock(now));
         effects.extend(update(&mut self.app, event));
@@ -278,13 +260,13 @@ impl Client {
         for effect in effects {
             match effect {
                 Effect::Quit => self.flow = Flow::Leave,
-                Effect::Suspend => self.screen.suspend()?,
+                Effect::Suspend => self.face.suspend()?,
                 Effect::OpenEditor(id, text) => self.open_editor(id, text)?,
-                Effect::Wheel(wheel) => self.screen.set_wheel(wheel)?,
-                Effect::Redraw => self.screen.clear()?,
-                Effect::Notify(way, notification) => self.screen.notify(way, &notification)?,
+                Effect::Wheel(wheel) => self.face.set_wheel(wheel)?,
+                Effect::Redraw => self.face.clear()?,
+                Effect::Notify(way, notification) => self.face.notify(way, &notification)?,
                 Effect::Highlight(code) => self.highlighter.begin(code),
-                Effect::Copy(text) => self.screen.copy(&text)?,
+                Effect::Copy(text) => self.face.copy(&text)?,
                 Effect::Hook(words, input) => {
                     if let Some(session) = &self.session {
                         session.try_to("run notify.hook", external::run_hook(words, input));
@@ -301,6 +283,9 @@ impl Client {
                 }
                 Effect::Setup(step) => self.set_up(step),
                 other => {
+                    if matches!(other, Effect::Ask(_)) {
+                        self.face.note_asked();
+                    }
                     if let Some(session) = &mut self.session {
                         session.perform(other, self.app.now);
                     } else if self.unperformed.len() < UNPERFORMED_MAX {
@@ -318,8 +303,7 @@ impl Client {
             Ok(editor) => editor,
             Err(error) => return self.update(Event::Edited(id, Err(error.to_string()))),
         };
-        self.terminal = None;
-        self.screen.lend()?;
+        self.face.lend()?;
         let folder = self.config.home.runtime().to_owned();
         self.editing = Some(Box::pin(async move {
             let edited = editor.edit(text, folder, COMPOSER_BYTES_MAX).await;
@@ -354,23 +338,9 @@ impl Client {
         self.step = Some(Box::pin(step));
     }
 
-    fn draw(&mut self) -> io::Result<()> {
-        if self.editing.is_some() {
-            return Ok(());
-        }
-        let mut drawn = Vec::new();
-        let app = &self.app;
-        self.screen.set_title(app.title())?;
-        let is_calm = app.preferences.values.ui.reduced_motion;
-        self.screen.set_cursor(match app.vi_mode() {
-            Some(Mode::Insert) => Cursor::SteadyBar,
-            Some(Mode::Normal) => Cursor::Steady,
-            None if is_calm => Cursor::Steady,
-            None => Cursor::Usual,
-        })?;
-        self.screen.draw(|frame| drawn = ui::view(app, frame))?;
-        for drawn in drawn {
-            let effects = update(&mut self.app, Event::Drawn(drawn));
+    fn show(&mut self) -> io::Result<()> {
+        for event in self.face.show(&self.app)? {
+            let effects = update(&mut self.app, event);
             self.perform(effects)?;
         }
         Ok(())
@@ -389,29 +359,9 @@ async fn done<T>(work: &mut Option<Pin<Box<dyn Future<Output = T>>>>) -> T {
     }
 }
 
-async fn typed(terminal: &mut Option<Input>) -> Option<io::Result<Heard>> {
-    match terminal {
-        Some(events) => events.next().await,
-        None => std::future::pending().await,
-    }
-}
-
 async fn heard(session: &mut Option<Session>, app: &App) -> Option<Event> {
     match session {
         Some(session) => session.next(app).await,
         None => std::future::pending().await,
     }
-}
-
-/// What a terminal event means to the model; releases of keys mean nothing.
-fn translate(event: TerminalEvent) -> Option<Event> {
-    Some(match event {
-        TerminalEvent::Key(key) if key.kind == KeyEventKind::Release => return None,
-        TerminalEvent::Key(key) => Event::Key(key),
-        TerminalEvent::Mouse(mouse) => Event::Mouse(mouse),
-        TerminalEvent::Paste(text) => Event::Paste(text),
-        TerminalEvent::Resize(..) => Event::Resized,
-        TerminalEvent::FocusGained => Event::Focus(Focus::Gained),
-        TerminalEvent::FocusLost => Event::Focus(Focus::Lost),
-    })
 }

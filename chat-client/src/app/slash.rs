@@ -76,6 +76,8 @@ pub enum Verb {
     Mentions,
     /// Go to a place in this conversation.
     Goto,
+    /// Go back by a page.
+    Older,
     /// Connect now.
     Reconnect,
     /// What calls from here.
@@ -109,7 +111,7 @@ pub const COMMANDS: &[Command] = &[
     command(&["undo"], "", Verb::Undo, "keep the message that is about to be erased"),
     command(&["react"], "EMOJI", Verb::React, "react; the same again takes it back"),
     command(&["cancel"], "", Verb::Cancel, "take back the newest waiting or failed message"),
-    command(&["buffer", "b"], "NAME", Verb::Buffer, "go to a conversation"),
+    command(&["buffer", "b", "switch"], "NAME", Verb::Buffer, "go to a conversation"),
     command(
         &["search"],
         "WORDS",
@@ -118,6 +120,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     command(&["mentions"], "", Verb::Mentions, "messages that name you"),
     command(&["goto"], "DATE|SEQ", Verb::Goto, "go to a day, an hour or a record"),
+    command(&["older"], "", Verb::Older, "the messages before these"),
     command(&["names", "members"], "", Verb::Names, "who is here"),
     command(&["list"], "[PART]", Verb::List, "rooms of this relay"),
     command(&["topic", "t"], "[TEXT]", Verb::Topic, "show or set the topic"),

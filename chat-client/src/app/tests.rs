@@ -134,8 +134,12 @@ fn commands_on_the_newest_own_message_never_mean_the_one_before_it() {
 #[test]
 fn edit_without_words_offers_the_old_ones() {
     let mut app = lobby();
-    press(&mut app, "/edit<enter>");
-    assert_eq!(app.current().expect("a conversation").composer.text(), "/edit hi");
+    let effects = press(&mut app, "/edit<enter>");
+    assert_eq!(app.current().expect("a conversation").composer.text(), "hi");
+    let draft = Effect::SaveDraft(id(1), String::new());
+    assert!(effects.contains(&draft), "after a restart it would be a new message: {effects:?}");
+    let effects = press(&mut app, "!<enter>");
+    assert_eq!(said(&effects), [&Effect::Say(id(1), Saying::Edit(target(2), "hi!".into()))]);
 }
 
 #[test]
@@ -342,13 +346,6 @@ fn what_is_being_written_is_saved_while_it_is_written() {
     assert_eq!(update(&mut app, Event::Clock(at(3_800))), [draft("half a thought and more")]);
     press(&mut app, "<enter>");
     assert_eq!(update(&mut app, Event::Clock(at(3_900))), [], "it was sent");
-}
-
-#[test]
-fn edit_without_words_keeps_the_old_ones_as_a_draft() {
-    let mut app = lobby();
-    let effects = press(&mut app, "/edit<enter>");
-    assert!(effects.contains(&Effect::SaveDraft(id(1), "/edit hi".into())), "{effects:?}");
 }
 
 #[test]

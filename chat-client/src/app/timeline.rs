@@ -24,6 +24,9 @@ use protocol::{
 /// costs no more than this.
 pub const WINDOW_ENTRIES_MAX: usize = 1_000;
 
+/// What people are called whose names are not known here.
+pub const SOMEBODY: &str = "somebody";
+
 /// A record as the timeline shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

@@ -16,7 +16,7 @@ use super::{
     find,
     first_run::Setup,
     jump, keymap, purpose,
-    slash::{self, Line},
+    slash::{self, Line, Verb},
     timeline::Scroll,
     verb, vi,
 };
@@ -56,6 +56,11 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
         Event::Key(key) => on_key(app, key),
         Event::Mouse(mouse) => on_mouse(app, mouse),
         Event::Paste(text) => on_paste(app, &text),
+        Event::Line(line) => on_line(app, &line),
+        Event::Told => {
+            on_told(app);
+            Vec::new()
+        }
         Event::Edited(id, edited) => on_edited(app, id, edited),
         Event::Drawn(drawn) => on_drawn(app, drawn),
         Event::Data(data) => data::update(app, data),
@@ -394,7 +399,10 @@ fn submit(app: &mut App) -> Vec<Effect> {
             conversation.composer.take();
             match verb::perform(app, verb, arguments) {
                 Ok(effects) => {
-                    if let Some(conversation) = app.conversations.get_mut(&id) {
+                    // What was gone to stays chosen for the next command.
+                    if verb != Verb::Goto
+                        && let Some(conversation) = app.conversations.get_mut(&id)
+                    {
                         conversation.selected = None;
                     }
                     effects
@@ -420,7 +428,7 @@ fn submit(app: &mut App) -> Vec<Effect> {
     std::iter::once(Effect::SaveDraft(id, left)).chain(effects).collect()
 }
 
-fn scroll(app: &mut App, motion: Motion) -> Vec<Effect> {
+pub(super) fn scroll(app: &mut App, motion: Motion) -> Vec<Effect> {
     let rows = i32::from(app.rows.saturating_sub(OVERLAP_ROWS).max(1));
     let Some(conversation) = app.current_mut() else { return Vec::new() };
     match motion {
@@ -531,6 +539,50 @@ fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
     }
     note_written(app);
     Vec::new()
+}
+
+/// Takes a whole line, as if it had been written and sent in one go.
+fn on_line(app: &mut App, line: &str) -> Vec<Effect> {
+    if let Some(first_run) = &mut app.first_run {
+        return first_run.on_line(line);
+    }
+    if line.trim().is_empty() {
+        if !purpose::leave(app) {
+            app.say(app.whereabouts());
+        }
+        return Vec::new();
+    }
+    let Some(conversation) = app.current_mut() else { return Vec::new() };
+    conversation.composer.replace(line);
+    let mut effects = submit(app);
+    if let Some(conversation) = app.current_mut() {
+        if conversation.purpose.is_none() {
+            // What could not be done was said, and is written anew.
+            conversation.composer.replace("");
+        }
+        let timeline = &conversation.timeline;
+        let goes_back = conversation.scroll_wish < 0;
+        let is_away = !timeline.reaches_newest && timeline.newest().is_some() && !goes_back;
+        if is_away && conversation.selected.is_none() && !conversation.is_loading {
+            effects.extend(to_live(app));
+        }
+    }
+    effects
+}
+
+/// Forgets what was to be said once.
+fn on_told(app: &mut App) {
+    app.toast = None;
+    app.overlay = None;
+    if app.lists_members
+        && let Some(conversation) = app.current_mut().filter(|c| !c.people.is_empty())
+    {
+        conversation.people.clear();
+        app.lists_members = false;
+    }
+    for conversation in app.conversations.values_mut() {
+        conversation.came.clear();
+    }
 }
 
 /// What comes back from the editor replaces what was written. It is never sent by itself.

@@ -7,12 +7,14 @@ use protocol::{
 };
 
 use super::{
-    App, Overlay, completion,
+    App, Overlay,
+    action::Motion,
+    completion,
     composer::Composer,
     conversation::{PendingState, Sort, Standing},
     deletion,
     effect::{Ask, Effect, Saying},
-    find, jump, notify, set,
+    find, jump, notify, purpose, set,
     slash::{self, Verb},
     timeline::{Entry, Timeline},
     update,
@@ -81,7 +83,7 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
             }
             if arguments.is_empty() {
                 let conversation = app.current_mut().ok_or("open a conversation first")?;
-                conversation.composer.replace(&format!("/edit {}", own.text));
+                purpose::edit(conversation, own.target, own.text);
                 return Ok(Vec::new());
             }
             say(Saying::Edit(own.target, sized(arguments)?))
@@ -115,6 +117,7 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         Verb::Search => Ok(find::search(app, arguments)),
         Verb::Mentions => Ok(find::mentions(app)),
         Verb::Goto => jump::goto(app, arguments),
+        Verb::Older => Ok(update::scroll(app, Motion::PageUp)),
         Verb::Reconnect => ask(Ask::Reconnect),
         Verb::Notify => notify::perform(app, first),
         Verb::Set => set::perform(app, first, rest),

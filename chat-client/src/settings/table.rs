@@ -116,6 +116,8 @@ settings! {
         ascii: Switch = Switch::Auto;
         /// The terminal can open links by a click; auto by terminal.
         hyperlinks: Switch = Switch::Auto;
+        /// Lines that are printed once, for screen readers; from the next start on.
+        linear: bool = false;
         /// Nothing moves or blinks by itself.
         reduced_motion: bool = false;
         /// Whose keys change what you write.

@@ -1,9 +1,10 @@
-//! The terminal while the full-screen client has it: taken with one call, given back on every way
+//! The terminal. While the full-screen client has it: taken with one call, given back on every way
 //! out: return, error, panic, signal, suspension.
 
 pub mod abilities;
 mod clipboard;
 pub mod input;
+pub mod lines;
 mod notification;
 mod passthrough;
 pub mod probe;

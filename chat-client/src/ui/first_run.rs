@@ -9,7 +9,7 @@ use ratatui::{
 };
 
 use super::{text, theme::Theme};
-use crate::app::first_run::{FirstRun, FoundRelay, Step};
+use crate::app::first_run::{FirstRun, Question, Step};
 
 /// Widest column of words: longer lines are hard to read.
 const COLUMNS_MAX: u16 = 72;
@@ -24,24 +24,16 @@ pub(super) fn draw(first_run: &FirstRun, theme: &Theme, frame: &mut Frame<'_>) {
     if let Some(error) = &first_run.error {
         page.error(error);
     }
-    match &first_run.step {
-        Step::Name => {
-            page.heading("Welcome.");
-            page.words("How should others call you? It can be changed later with /nick.");
-            name_row = Some(page.lines.len());
-            page.lines.push(Line::from(vec![
-                Span::styled(NAME_PROMPT, theme.strong),
-                Span::raw(text::cell(&first_run.name.text())),
-            ]));
-            page.gap();
-            page.key("Enter", "go on");
-            page.key("C-c", "leave");
-        }
-        Step::Looking => page.words("Looking for a relay on this machine…"),
-        Step::Working(what) => page.words(&format!("{}{}…", what[..1].to_uppercase(), &what[1..])),
-        Step::Trust(relay) => trust(&mut page, relay),
-        Step::Offer => offer(&mut page),
-        Step::NotHosted => not_hosted(&mut page),
+    page.question(&first_run.step.question());
+    if first_run.step == Step::Name {
+        name_row = Some(page.lines.len());
+        page.lines.push(Line::from(vec![
+            Span::styled(NAME_PROMPT, theme.strong),
+            Span::raw(text::cell(&first_run.name.text())),
+        ]));
+        page.gap();
+        page.key("Enter", "go on");
+        page.key("C-c", "leave");
     }
     let lines = std::mem::take(&mut page.lines);
     // On a screen that is too low the last rows matter: they say what to press.
@@ -59,45 +51,6 @@ pub(super) fn draw(first_run: &FirstRun, theme: &Theme, frame: &mut Frame<'_>) {
     }
 }
 
-fn trust(page: &mut Page<'_>, relay: &FoundRelay) {
-    page.heading("There is a relay on this machine.");
-    if relay.is_other_key {
-        page.error("It is not the relay you know: that one did not answer.");
-    }
-    page.fact("name", &relay.name);
-    page.fact("address", &relay.address);
-    page.fact("key", &relay.fingerprint);
-    page.gap();
-    page.words(
-        "Compare the key with the one that the relay printed when it started. Whoever runs the \
-         relay can read open rooms.",
-    );
-    page.gap();
-    page.key("y", "trust this key and join");
-    page.key("h", "run another relay here instead");
-    page.key("q", "leave");
-}
-
-fn not_hosted(page: &mut Page<'_>) {
-    page.heading("The relay of this home does not run.");
-    page.words("Until it does, what was said can be read here, and what you say waits.");
-    page.gap();
-    page.key("r", "try again");
-    page.key("o", "open the conversations without it");
-    page.key("q", "leave");
-}
-
-fn offer(page: &mut Page<'_>) {
-    page.heading("No relay is known here.");
-    page.words("Run one in this window? It keeps its messages and lives as long as the window.");
-    page.gap();
-    page.key("t", "for this machine only");
-    page.key("n", "for this network");
-    page.gap();
-    page.key("r", "look again");
-    page.key("q", "leave (or start with --relay HOST or an invitation)");
-}
-
 fn column(area: Rect) -> Rect {
     let width = area.width.min(COLUMNS_MAX);
     let margin = u16::from(area.width > width + 2) * 2;
@@ -111,6 +64,28 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    fn question(&mut self, question: &Question) {
+        if !question.heading.is_empty() {
+            self.heading(question.heading);
+        }
+        if let Some(alarm) = question.alarm {
+            self.error(alarm);
+        }
+        for (what, value) in &question.facts {
+            self.fact(what, value);
+        }
+        if !question.facts.is_empty() {
+            self.gap();
+        }
+        self.words(&question.words);
+        if !question.keys.is_empty() {
+            self.gap();
+        }
+        for (key, meaning) in question.keys {
+            self.key(key, meaning);
+        }
+    }
+
     fn heading(&mut self, words: &str) {
         let style = self.theme.strong;
         self.styled(words, style);

@@ -12,7 +12,8 @@ use ratatui::{
 use super::{doubt, hint::hint, text, theme::Theme};
 use crate::app::{
     App, Mood,
-    conversation::{Conversation, Privacy, Sort, Standing},
+    conversation::{Conversation, Privacy, Sort},
+    description::question,
     timeline::Scroll,
 };
 
@@ -61,7 +62,7 @@ pub(super) fn draw(
 /// True if the divider has something to say.
 pub(super) fn has_news(app: &App) -> bool {
     let speaks = |c: &Conversation| {
-        question(c).is_some() || hint(app, c, &Theme::of(app.look()), 0).is_some()
+        question(&c.summary).is_some() || hint(app, c, &Theme::of(app.look()), 0).is_some()
     };
     app.toast.is_some() || app.current().is_some_and(speaks)
 }
@@ -100,8 +101,8 @@ fn news(app: &App, theme: &Theme, cells: usize) -> (String, Style) {
     if let Some(hint) = hint(app, conversation, theme, cells) {
         return hint;
     }
-    if let Some(question) = question(conversation) {
-        return (question, theme.fresh);
+    if let Some(question) = question(&conversation.summary) {
+        return (text::cell(&question), theme.fresh);
     }
     if conversation.scroll != Scroll::Live {
         let unread = conversation.summary.unread;
@@ -109,20 +110,6 @@ fn news(app: &App, theme: &Theme, cells: usize) -> (String, Style) {
         return (format!("{unread}End: newest message"), theme.quiet);
     }
     (writers(app, conversation), theme.quiet)
-}
-
-fn question(conversation: &Conversation) -> Option<String> {
-    let summary = &conversation.summary;
-    let name = text::cell(&summary.name);
-    match (summary.standing, summary.sort) {
-        (Standing::Invited, Sort::Direct) => {
-            Some(format!("{name} wants to talk: /accept, /part or /block {name}"))
-        }
-        (Standing::Invited, Sort::Room) => Some(format!("you are invited: /join #{name} or /part")),
-        (Standing::Requested, _) => Some("waiting to be admitted".to_owned()),
-        (Standing::Outside, _) => Some("you are not a member".to_owned()),
-        (Standing::Joined, _) => None,
-    }
 }
 
 fn writers(app: &App, conversation: &Conversation) -> String {

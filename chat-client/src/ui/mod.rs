@@ -193,4 +193,4 @@ mod code_tests;
 #[cfg(test)]
 mod finding_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -59,7 +59,7 @@ fn pending(local: u64, words: &str, state: PendingState) -> Pending {
 }
 
 /// A room in use: everything that a timeline can show.
-pub(super) fn busy() -> App {
+pub(crate) fn busy() -> App {
     let lobby = Summary {
         topic: "what we talk about when we talk about packets".into(),
         unread: 3,

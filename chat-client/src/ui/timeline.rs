@@ -6,16 +6,12 @@ use std::rc::Rc;
 use protocol::ids::Seq;
 use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 
-use super::{
-    hyperlinks::Hyperlinks,
-    item::{Item, Painter, items},
-    row::Row,
-    theme::Theme,
-};
+use super::{hyperlinks::Hyperlinks, item::Painter, row::Row, theme::Theme};
 use crate::app::{
     App,
     code::Code,
     conversation::Conversation,
+    description::{Item, items},
     event::{Drawn, Spots},
     timeline::{ItemKey, Scroll},
 };
