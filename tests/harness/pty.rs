@@ -139,6 +139,17 @@ impl Pty {
     /// With the screen, if it does not end in time or with success.
     #[track_caller]
     pub fn wait_for_end(&mut self) {
+        let code = self.wait_for_exit();
+        assert!(code == 0, "ended with {code}; it left:\n{}", self.screen());
+    }
+
+    /// The same, however it ends; its exit code.
+    ///
+    /// # Panics
+    ///
+    /// With the screen, if it does not end in time.
+    #[track_caller]
+    pub fn wait_for_exit(&mut self) -> u32 {
         let deadline = Instant::now() + WITHIN;
         let mut state = self.window.lock();
         while !state.is_over {
@@ -147,9 +158,7 @@ impl Pty {
             state = wait(&self.window.changed, state, left);
         }
         drop(state);
-        let status = self.child.wait();
-        let has_succeeded = status.as_ref().is_ok_and(portable_pty::ExitStatus::success);
-        assert!(has_succeeded, "ended with {status:?}; it left:\n{}", self.screen());
+        self.child.wait().expect("it was started").exit_code()
     }
 
     /// Whether the terminal's screen is as a shell expects it.

@@ -4,6 +4,7 @@
 use std::io;
 
 use crossterm::event::{Event as TerminalEvent, KeyEventKind};
+use tokio::sync::watch;
 
 use super::{
     Abilities, App, Notification, Way, Wheel,
@@ -34,12 +35,7 @@ pub(super) enum Face {
         input: Option<Input>,
     },
     /// Lines.
-    Lines {
-        lines: Lines,
-        reader: Reader,
-        /// Questions that are not answered yet.
-        asked: usize,
-    },
+    Lines { lines: Lines, reader: Reader },
 }
 
 impl Face {
@@ -47,7 +43,7 @@ impl Face {
     pub(super) fn take(is_linear: bool) -> Result<Self, Failure> {
         if is_linear {
             let lines = Lines::open().map_err(|error| Failure::io("cannot read lines", error))?;
-            return Ok(Self::Lines { lines, reader: Reader::default(), asked: 0 });
+            return Ok(Self::Lines { lines, reader: Reader::default() });
         }
         let mut screen = Screen::take().map_err(|error| Failure::NoTerminal { error })?;
         let input = Some(screen.input());
@@ -71,12 +67,17 @@ impl Face {
         }
     }
 
-    /// What the person does next; `None` if they are gone.
+    /// What the person does next; `None` if they are gone. `under_way` counts what they have ordered
+    /// and is not done yet.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost.
-    pub(super) async fn next(&mut self, app: &App) -> Option<io::Result<Event>> {
+    pub(super) async fn next(
+        &mut self,
+        app: &App,
+        under_way: Option<watch::Receiver<usize>>,
+    ) -> Option<io::Result<Event>> {
         match self {
             Self::Screen { input: Some(input), .. } => loop {
                 match input.next().await? {
@@ -91,12 +92,22 @@ impl Face {
                     Err(error) => return Some(Err(error)),
                 }
             },
-            Self::Lines { lines, asked, .. } => {
+            Self::Lines { lines, .. } => {
+                if !app.takes_lines() {
+                    return std::future::pending().await;
+                }
                 // Who answers what they read knows when to write; a script's next line may need
                 // what the one before it does.
-                let is_patient = !lines.is_conversation();
-                if !app.takes_lines() || (is_patient && (*asked > 0 || !app.is_settled())) {
-                    return std::future::pending().await;
+                if !lines.is_conversation() {
+                    if !app.is_settled() {
+                        return std::future::pending().await;
+                    }
+                    if let Some(mut under_way) = under_way {
+                        // With the performer gone there is nothing to wait for.
+                        let _ = under_way.wait_for(|count| *count == 0).await;
+                    }
+                    // What has happened by now is heard before the next line is read.
+                    tokio::task::yield_now().await;
                 }
                 Some(match lines.next().await {
                     Some(Ok(Written::Line(line))) => Ok(Event::Line(line)),
@@ -126,26 +137,12 @@ impl Face {
                 screen.draw(|frame| drawn = ui::view(app, frame))?;
                 Ok(drawn.into_iter().map(Event::Drawn).collect())
             }
-            Self::Lines { lines, reader, .. } => {
+            Self::Lines { lines, reader } => {
                 let Telling { lines: told, events } = reader.tell(app);
                 let prompt = app.current().map(|c| Untrusted::new(&c.summary.title()).for_line());
                 lines.print(&told, &prompt.unwrap_or_default())?;
                 Ok(events)
             }
-        }
-    }
-
-    /// Another question is asked.
-    pub(super) const fn note_asked(&mut self) {
-        if let Self::Lines { asked, .. } = self {
-            *asked += 1;
-        }
-    }
-
-    /// One of them is answered.
-    pub(super) const fn note_answered(&mut self) {
-        if let Self::Lines { asked, .. } = self {
-            *asked = asked.saturating_sub(1);
         }
     }
 

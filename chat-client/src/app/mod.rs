@@ -333,8 +333,10 @@ impl App {
             PendingState::Queued | PendingState::Slowed(..) => true,
             PendingState::Sent(_) | PendingState::Held { .. } | PendingState::Failed(_) => false,
         };
+        let is_read = self.current().is_none_or(|conversation| !conversation.is_loading);
         match self.link.state {
             _ if self.first_run.is_some() => true,
+            _ if !is_read || self.asked.is_some() => false,
             LinkState::Connecting => false,
             LinkState::Live => self.wanted.is_none() && !self.outbox().any(is_coming),
             LinkState::Waiting { .. } | LinkState::Stopped(_) => true,

@@ -8,7 +8,11 @@ use protocol::{
     message::event::Body,
     time::WallTime,
 };
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 
 use super::{
     adapt::{self, Own},
@@ -51,6 +55,8 @@ pub(super) struct Performer {
     reads: mpsc::Sender<Read>,
     events: mpsc::Sender<Event>,
     acting: JoinHandle<()>,
+    /// Orders and questions that are not done yet.
+    under_way: watch::Sender<usize>,
 }
 
 /// A stretch of history to be read.
@@ -74,9 +80,15 @@ impl Performer {
         let (acts, acts_in) = mpsc::channel(ORDERS_MAX);
         let (reads, reads_in) = mpsc::channel(ORDERS_MAX);
         // Both end when the performer, which holds the senders, is dropped or finished.
-        let acting = tokio::spawn(act(caller.clone(), acts_in, events.clone()));
+        let under_way = watch::Sender::new(0);
+        let acting = tokio::spawn(act(caller.clone(), acts_in, events.clone(), under_way.clone()));
         tokio::spawn(read(caller.clone(), reads_in, events.clone()));
-        (Self { caller, acts, reads, events, acting }, events_out)
+        (Self { caller, acts, reads, events, acting, under_way }, events_out)
+    }
+
+    /// How many orders and questions are not done yet.
+    pub(super) fn under_way(&self) -> watch::Receiver<usize> {
+        self.under_way.subscribe()
     }
 
     /// Waits until everything ordered so far is done, but not for a node that hangs.
@@ -111,7 +123,9 @@ impl Performer {
 
     /// Does something whose answer says nothing unless it failed.
     pub(super) fn act(&self, call: Call) {
+        self.under_way.send_modify(|count| *count += 1);
         if self.acts.try_send(call).is_err() {
+            self.under_way.send_modify(|count| *count -= 1);
             self.tell("the program behind this screen does not answer");
         }
     }
@@ -189,10 +203,13 @@ impl Performer {
     /// Asks a question.
     pub(super) fn ask(&self, ask: Ask, now: WallTime) {
         let (caller, events) = (self.caller.clone(), self.events.clone());
+        let under_way = self.under_way.clone();
+        under_way.send_modify(|count| *count += 1);
         tokio::spawn(async move {
             let answer = ask::perform(&caller, ask, now).await;
             // The loop has ended: nobody wants the answer.
             let _ = events.send(Event::Data(Data::Answered(answer))).await;
+            under_way.send_modify(|count| *count -= 1);
         });
     }
 
@@ -208,19 +225,29 @@ impl Performer {
     }
 }
 
-async fn act(caller: Caller, mut calls: mpsc::Receiver<Call>, events: mpsc::Sender<Event>) {
+async fn act(
+    caller: Caller,
+    mut calls: mpsc::Receiver<Call>,
+    events: mpsc::Sender<Event>,
+    under_way: watch::Sender<usize>,
+) {
     while let Some(call) = calls.recv().await {
         let is_quiet = matches!(call, Call::Typing { .. } | Call::Show { .. } | Call::Read { .. });
         let words = words(&call);
-        let Err(error) = caller.call(call).await else { continue };
-        let data = match words {
-            Some((conversation, text)) => Data::Unsaid(conversation, text, not_said(&error)),
-            None if is_quiet => continue,
-            None => Data::Told(error.to_string()),
+        let data = match (caller.call(call).await, words) {
+            (Ok(_), _) => None,
+            (Err(error), Some((conversation, text))) => {
+                Some(Data::Unsaid(conversation, text, not_said(&error)))
+            }
+            (Err(_), None) if is_quiet => None,
+            (Err(error), None) => Some(Data::Told(error.to_string())),
         };
-        if events.send(Event::Data(data)).await.is_err() {
+        if let Some(data) = data
+            && events.send(Event::Data(data)).await.is_err()
+        {
             return;
         }
+        under_way.send_modify(|count| *count -= 1);
     }
 }
 

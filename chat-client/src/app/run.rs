@@ -171,10 +171,11 @@ impl Client {
     /// Nothing is lost.
     async fn next(&mut self) -> Happening {
         let changes_in = self.app.changes_in();
+        let under_way = self.session.as_ref().map(Session::under_way);
         tokio::select! {
             biased;
             signal = self.signals.next() => Happening::Signal(signal),
-            event = self.face.next(&self.app) => match event {
+            event = self.face.next(&self.app, under_way) => match event {
                 Some(Ok(event)) => Happening::Event(event),
                 Some(Err(error)) => Happening::TerminalGone(Some(error)),
                 None => Happening::TerminalGone(None),
@@ -247,9 +248,6 @@ impl Client {
     }
 
     fn update(&mut self, event: Event) -> io::Result<()> {
-        if matches!(event, Event::Data(Data::Answered(_))) {
-            self.face.note_answered();
-        }
         let now = wall_clock();
         let mut effects = update(&mut self.app, Event::Clock(now));
         effects.extend(update(&mut self.app, event));
@@ -283,9 +281,6 @@ impl Client {
                 }
                 Effect::Setup(step) => self.set_up(step),
                 other => {
-                    if matches!(other, Effect::Ask(_)) {
-                        self.face.note_asked();
-                    }
                     if let Some(session) = &mut self.session {
                         session.perform(other, self.app.now);
                     } else if self.unperformed.len() < UNPERFORMED_MAX {

@@ -10,7 +10,10 @@ use protocol::{
     message::refusal::{Refusal, RefusalCode},
     time::WallTime,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{
     App,
@@ -133,6 +136,11 @@ impl Session {
             | Effect::Suspend
             | Effect::Quit => {}
         }
+    }
+
+    /// How many orders and questions are not done yet.
+    pub(super) fn under_way(&self) -> watch::Receiver<usize> {
+        self.performer.under_way()
     }
 
     /// Asks for another name, after the relay refused the first one.
