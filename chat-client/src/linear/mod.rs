@@ -281,6 +281,7 @@ impl Reader {
             reaches_oldest: wants_page,
             reaches_newest: is_live && stretch.is_some(),
             spots: Spots::default(),
+            code: Vec::new(),
         }
     }
 

@@ -217,6 +217,16 @@ fn foreign_text_neither_reaches_the_terminal_nor_poses_as_a_message() {
 }
 
 #[test]
+fn what_may_not_be_what_it_seems_is_said() {
+    let words = "see https://bank.example@evil.example/";
+    let (mut reader, mut app) = lobby(vec![text(1, "pea", "hi"), text(2, "реа", words)]);
+    let lines = told(&mut reader, &mut app);
+    let doubts = "(this name: looks like pea, but is not, the link: leads to evil.example, not to \
+                  what stands before the @)";
+    assert!(lines.last().is_some_and(|line| line.ends_with(doubts)), "{lines:?}");
+}
+
+#[test]
 fn other_conversations_are_one_line_and_can_be_gone_to() {
     let (mut reader, mut app) = lobby(vec![text(1, "bea", "hello")]);
     told(&mut reader, &mut app);

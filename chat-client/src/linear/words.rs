@@ -10,6 +10,7 @@ use crate::app::{
     effect::Saying,
     first_run::FirstRun,
     link::{Link, LinkState},
+    links,
     timeline::{Entry, Said, Timeline},
 };
 
@@ -28,7 +29,7 @@ pub(super) fn item(app: &App, conversation: &Conversation, item: &Item<'_>) -> V
         Some((false, name)) => name,
         None => "",
     };
-    let mut lines = match described.content {
+    let mut lines = match &described.content {
         Content::Words(words) => {
             let reply = described.answers.as_ref().map(quote);
             let head = format!("{who}, {hour}{}", reply.unwrap_or_default());
@@ -43,7 +44,7 @@ pub(super) fn item(app: &App, conversation: &Conversation, item: &Item<'_>) -> V
         Content::Delete => vec![format!("you, {hour}: a deletion")],
         Content::Reaction(emoji) => vec![format!("you, {hour}: the reaction {emoji}")],
     };
-    let mut facts = Vec::new();
+    let mut facts = doubts(app, item, &described.content);
     if described.is_edited {
         facts.push("edited".to_owned());
     }
@@ -59,6 +60,22 @@ pub(super) fn item(app: &App, conversation: &Conversation, item: &Item<'_>) -> V
         *last = format!("{last} ({})", facts.join(", "));
     }
     lines
+}
+
+/// What of a message may not be what it seems: its author's name, and where its links lead.
+fn doubts(app: &App, item: &Item<'_>, content: &Content<'_>) -> Vec<String> {
+    let name = match (item.speaker(&app.link.name), content) {
+        (Some((false, name)), _) => Some(name),
+        (None, Content::Action(name, _)) => Some(*name),
+        (Some((true, _)) | None, _) => None,
+    };
+    let doubt = name.and_then(|name| app.names.doubt(name));
+    let mut doubts: Vec<_> = doubt.map(|doubt| format!("this name: {doubt}")).into_iter().collect();
+    if let Content::Words(words) | Content::Action(_, words) = content {
+        let warnings = links::warnings(words);
+        doubts.extend(warnings.iter().map(|warning| format!("the link: {warning}")));
+    }
+    doubts
 }
 
 /// An edit, reaction or deletion that just came; `None` if it changes nothing.

@@ -123,7 +123,8 @@ impl<'a> Painter<'a> {
     fn body(&self, item: &Item<'_>) -> Vec<Row> {
         let theme = self.theme;
         let described = Description::of(self.app, self.conversation, item);
-        let mut rows: Vec<Row> = described.answers.iter().map(|quote| self.quote(quote).into()).collect();
+        let mut rows: Vec<Row> =
+            described.answers.iter().map(|quote| self.quote(quote).into()).collect();
         rows.extend(match described.content {
             Content::Words(words) => {
                 let own = self.app.link.name.as_str();
