@@ -79,6 +79,18 @@ impl Pty {
         assert!(written.is_ok(), "the terminal is gone; its last screen:\n{}", self.screen());
     }
 
+    /// Pastes, as terminals do it that tell a paste from keys.
+    ///
+    /// # Panics
+    ///
+    /// If the terminal is gone.
+    #[track_caller]
+    pub fn paste(&self, text: &str) {
+        let pasted = [b"\x1b[200~", text.as_bytes(), b"\x1b[201~"].concat();
+        let written = lock(&self.keyboard).write_all(&pasted);
+        assert!(written.is_ok(), "the terminal is gone; its last screen:\n{}", self.screen());
+    }
+
     /// Waits until these words stand in one row.
     ///
     /// # Panics
@@ -89,7 +101,7 @@ impl Pty {
         self.wait_until(&format!("{words:?}"), |screen| screen.shows(words));
     }
 
-    /// Waits until the screen is as described.
+    /// Waits until the screen is as described, between two frames.
     ///
     /// # Panics
     ///
@@ -98,12 +110,18 @@ impl Pty {
     pub fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Screen) -> bool) {
         let deadline = Instant::now() + WITHIN;
         let mut state = self.window.lock();
-        while !is_so(&state.screen) {
+        while state.screen.is_in_frame() || !is_so(&state.screen) {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!state.is_over, "the program ended before {what}; it left:\n{}", state.screen);
             assert!(!left.is_zero(), "waited in vain for {what} on this screen:\n{}", state.screen);
             state = wait(&self.window.changed, state, left);
         }
+    }
+
+    /// Writes over the screen, as another program on the same terminal does.
+    pub fn damage(&self, output: &str) {
+        self.window.lock().screen.feed(output.as_bytes());
+        self.window.changed.notify_all();
     }
 
     /// The screen now, for a person.
@@ -161,6 +179,16 @@ impl Pty {
         self.child.wait().expect("it was started").exit_code()
     }
 
+    /// Sends the program a signal.
+    ///
+    /// # Errors
+    ///
+    /// If it is gone.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = self.pid().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        Ok(kill_process(pid.ok_or(io::ErrorKind::NotFound)?, signal)?)
+    }
+
     /// Whether the terminal's screen is as a shell expects it.
     pub fn is_restored(&self) -> bool {
         self.window.lock().screen.is_restored()
@@ -208,8 +236,11 @@ impl Window {
         while let Ok(read @ 1..) = output.read(&mut buffer) {
             let answer = self.lock().screen.feed(&buffer[..read]);
             self.changed.notify_all();
-            // The program may be gone already.
-            let _ = lock(answers).write_all(&answer);
+            // The keyboard may be busy with something long that the program reads while it writes.
+            if !answer.is_empty() {
+                // The program may be gone already.
+                let _ = lock(answers).write_all(&answer);
+            }
         }
         self.lock().is_over = true;
         self.changed.notify_all();

@@ -32,13 +32,19 @@ impl Screen {
     /// Takes what the program wrote; returns what the terminal answers to its questions.
     pub fn feed(&mut self, output: &[u8]) -> Vec<u8> {
         self.parser.process(output);
-        std::mem::take(&mut self.parser.callbacks_mut().0)
+        std::mem::take(&mut self.parser.callbacks_mut().bytes)
     }
 
     /// The window has another size now. The program has to be told separately.
     pub fn resize(&mut self, size: Size) {
         let (rows, columns) = cells(size);
         self.parser.set_size(rows, columns);
+    }
+
+    /// Whether the program is in the midst of a frame, which a terminal shows when it is complete
+    /// (DEC mode 2026).
+    pub fn is_in_frame(&self) -> bool {
+        self.parser.callbacks().is_in_frame
     }
 
     /// Whether these words stand in one row.
@@ -101,9 +107,13 @@ fn cells(size: Size) -> (NonZeroU16, NonZeroU16) {
     (cell(size.rows), cell(size.columns))
 }
 
-/// What the terminal has to say and has not said yet.
+/// What the terminal knows beside the cells.
 #[derive(Debug, Default)]
-struct Answers(Vec<u8>);
+struct Answers {
+    /// What it has to say and has not said yet.
+    bytes: Vec<u8>,
+    is_in_frame: bool,
+}
 
 impl vt100::Callbacks for Answers {
     fn unhandled_csi(
@@ -118,10 +128,11 @@ impl vt100::Callbacks for Answers {
             // Where is the cursor? Counted from one.
             (None, [[6]], 'n') => {
                 let (row, column) = screen.cursor_position();
-                self.0.extend(format!("\x1b[{};{}R", row + 1, column + 1).bytes());
+                self.bytes.extend(format!("\x1b[{};{}R", row + 1, column + 1).bytes());
             }
             // What are you? A VT220 without extras: whoever probes for more gets a quick no.
-            (None, [] | [[0]], 'c') => self.0.extend(b"\x1b[?62c"),
+            (None, [] | [[0]], 'c') => self.bytes.extend(b"\x1b[?62c"),
+            (Some(b'?'), [[2026]], 'h' | 'l') => self.is_in_frame = end == 'h',
             _ => {}
         }
     }
@@ -147,6 +158,15 @@ mod tests {
         let mut screen = Screen::new(SIZE);
         assert_eq!(screen.feed(b"\x1b[2;5H\x1b[6n"), b"\x1b[2;5R");
         assert_eq!(screen.feed(b"\x1b[c"), b"\x1b[?62c");
+    }
+
+    #[test]
+    fn a_frame_is_one_however_its_parts_arrive() {
+        let mut screen = Screen::new(SIZE);
+        screen.feed(b"\x1b[?2026hhal");
+        assert!(screen.is_in_frame());
+        screen.feed(b"f\x1b[?2026l");
+        assert!(!screen.is_in_frame() && screen.shows("half"));
     }
 
     #[test]
