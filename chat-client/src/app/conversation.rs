@@ -218,6 +218,8 @@ pub struct Conversation {
     pub unread_from: Option<Seq>,
     /// Unread messages that name this account.
     pub mentions: BTreeSet<Seq>,
+    /// Where the screen was before a jump, while the page around that is being fetched.
+    pub return_to: Option<Scroll>,
     /// A page was asked for and has not come.
     pub is_loading: bool,
     /// Who is in it, the highest rank first; empty before anybody asked.
@@ -231,6 +233,10 @@ pub struct Conversation {
     members: BTreeMap<AccountId, (Seq, Seq)>,
     count: Option<(Seq, Delivery)>,
     reported_read: Seq,
+    /// How far it was read when the relay was last heard, until the relay has said what is new since.
+    missed_above: Option<Seq>,
+    /// The relay is heard again.
+    is_back: bool,
 }
 
 impl Conversation {
@@ -238,6 +244,8 @@ impl Conversation {
     pub fn new(summary: Summary) -> Self {
         Self {
             reported_read: summary.read,
+            missed_above: Some(summary.read),
+            is_back: false,
             summary,
             timeline: Timeline::default(),
             composer: Composer::default(),
@@ -247,6 +255,7 @@ impl Conversation {
             selected: None,
             unread_from: None,
             mentions: BTreeSet::new(),
+            return_to: None,
             is_loading: false,
             people: Vec::new(),
             came: BTreeMap::new(),
@@ -270,6 +279,13 @@ impl Conversation {
         newest.unwrap_or_default().max(self.summary.active)
     }
 
+    /// Shows exactly this place, and selects nothing.
+    pub fn stand_at(&mut self, scroll: Scroll) {
+        self.scroll = scroll;
+        self.scroll_wish = 0;
+        self.selected = None;
+    }
+
     /// Marks where unread begins, when the person comes to this conversation. Of one in which nothing
     /// was ever read, everything is new, and that needs no mark.
     pub fn open(&mut self) {
@@ -277,6 +293,30 @@ impl Conversation {
         let is_begun = read > Seq::ZERO && read < head;
         self.came.clear();
         self.unread_from = (unread > 0 && is_begun).then(|| read.next());
+    }
+
+    /// The relay is not heard any more: what comes from here on is missed.
+    pub fn leave_live(&mut self) {
+        self.missed_above = Some(self.reported_read);
+    }
+
+    /// The relay is heard again. What it says next of this conversation is how far it is now.
+    pub fn become_live(&mut self) {
+        self.is_back = true;
+    }
+
+    /// Marks where the records begin that were missed. They may be on the screen, and read, before
+    /// the relay is known to be back.
+    pub fn mark_missed(&mut self) {
+        let Some(read) = self.missed_above else { return };
+        let is_marked = self.unread_from.is_some_and(|from| from > read);
+        if read > Seq::ZERO && read < self.summary.head && !is_marked {
+            self.unread_from = Some(read.next());
+        }
+        if self.is_back {
+            self.missed_above = None;
+            self.is_back = false;
+        }
     }
 
     /// The person has seen this record; `Some` if that is news for the relay.

@@ -8,7 +8,7 @@ use super::{
     effect::{Ask, Effect},
     event::{Answer, Data, Page, Place},
     find, jump, layout,
-    link::LinkState,
+    link::{Link, LinkState},
     names::Owner,
     notify, purpose,
     timeline::{Entry, Scroll, Timeline},
@@ -78,17 +78,7 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
             Vec::new()
         }
         Data::Link(link) => {
-            if link.state == LinkState::Live && app.link.state != LinkState::Live {
-                // What only the relay has of the past can be asked for again.
-                for conversation in app.conversations.values_mut() {
-                    let timeline = &mut conversation.timeline;
-                    timeline.reaches_oldest = timeline.oldest().is_none_or(|seq| seq <= Seq::FIRST);
-                }
-            }
-            if !link.name.is_empty() {
-                app.names.note(&link.name, Owner::Me);
-            }
-            app.link = link;
+            on_link(app, link);
             Vec::new()
         }
         Data::Told(text) => {
@@ -107,6 +97,26 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
         }
         Data::Answered(answer) => on_answer(app, answer),
         Data::Found(purpose, found) => find::on_found(app, purpose, found),
+    }
+}
+
+fn on_link(app: &mut App, link: Link) {
+    let was_live = app.link.state == LinkState::Live;
+    if !link.name.is_empty() {
+        app.names.note(&link.name, Owner::Me);
+    }
+    app.link = link;
+    let is_live = app.link.state == LinkState::Live;
+    for conversation in app.conversations.values_mut() {
+        if was_live && !is_live {
+            conversation.leave_live();
+        }
+        if is_live && !was_live {
+            // What only the relay has of the past can be asked for again.
+            let timeline = &mut conversation.timeline;
+            timeline.reaches_oldest = timeline.oldest().is_none_or(|seq| seq <= Seq::FIRST);
+            conversation.become_live();
+        }
     }
 }
 
@@ -131,12 +141,18 @@ fn on_summary(app: &mut App, summary: Summary) -> Vec<Effect> {
     app.note_title(&summary);
     let id = summary.id;
     let is_new = !app.conversations.contains_key(&id);
+    let is_live = app.link.state == LinkState::Live;
     let known = app.conversations.get(&id);
     let unread_before = known.map_or(summary.unread, |known| known.summary.unread);
     // A stranger's words are shown only when they are answered: that they ask has to be told.
     let wants_attention = summary.standing == Standing::Invited && summary.unread > unread_before;
     let entry = app.conversations.entry(id);
-    entry.or_insert_with(|| Conversation::new(summary.clone())).update(summary);
+    let conversation = entry.or_insert_with(|| Conversation::new(summary.clone()));
+    conversation.update(summary);
+    if is_new && is_live {
+        conversation.become_live();
+    }
+    conversation.mark_missed();
     let is_wanted = app.wanted == Some(id) || (is_new && app.current.is_none());
     let mut effects = Vec::new();
     if is_wanted {
@@ -227,6 +243,8 @@ fn on_nothing(app: &mut App, id: ConversationId, seq: Seq) -> Vec<Effect> {
 
 fn on_appended(app: &mut App, id: ConversationId, entries: Vec<Entry>) -> Vec<Effect> {
     app.note_senders(&entries);
+    // Their records may have no place in the window.
+    app.outbox.retain(|_, pending| !is_among(pending, id, entries.iter().rev()));
     let has_history = app.has_history(id);
     let is_shown = app.is_shown(id);
     let Some(conversation) = app.conversations.get_mut(&id) else { return Vec::new() };
@@ -291,17 +309,29 @@ fn drop_arrived(app: &mut App, id: ConversationId) {
     let Some(conversation) = app.conversations.get(&id) else { return };
     let timeline = &conversation.timeline;
     app.outbox.retain(|_, pending| {
-        let is_stored = |pending: &Pending| match pending.state {
-            PendingState::Sent(seq) => Some(seq) <= timeline.newest(),
-            // The record can be read before the word that it is sent.
-            PendingState::Queued | PendingState::Slowed(..) => {
-                let newest = timeline.entries().iter().rev().take(ARRIVED_SEARCH_MAX);
-                pending.id.is_some() && newest.into_iter().any(|entry| entry.id == pending.id)
-            }
-            PendingState::Held { .. } | PendingState::Failed(_) => false,
-        };
-        pending.conversation != Some(id) || !is_stored(pending)
+        let is_below =
+            matches!(pending.state, PendingState::Sent(seq) if Some(seq) <= timeline.newest());
+        let is_stored = is_below && pending.conversation == Some(id);
+        !is_stored && !is_among(pending, id, timeline.entries().iter().rev())
     });
+}
+
+/// Whether the record of an own message is among the newest ones of a conversation: it can be read
+/// before the word that it is sent.
+fn is_among<'a>(
+    pending: &Pending,
+    id: ConversationId,
+    newest_first: impl Iterator<Item = &'a Entry>,
+) -> bool {
+    let is_on_its_way = match pending.state {
+        PendingState::Queued | PendingState::Slowed(..) | PendingState::Sent(_) => true,
+        PendingState::Held { .. } | PendingState::Failed(_) => false,
+    };
+    let is_own = |entry: &Entry| entry.id == pending.id;
+    is_on_its_way
+        && pending.conversation == Some(id)
+        && pending.id.is_some()
+        && newest_first.take(ARRIVED_SEARCH_MAX).any(is_own)
 }
 
 /// How far back an own record can be that just arrived: it is among the newest.

@@ -95,8 +95,9 @@ pub use self::{
 
 /// How often a time on the screen changes.
 const TICK: Duration = Duration::from_secs(1);
-/// Silence of the relay that a person is told of.
-const SILENCE: Duration = Duration::from_secs(10);
+/// Silence of the relay that a person is told of: longer than that of a relay that has nothing to
+/// say, which is asked every fifteen seconds whether it is there.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// Everything the screen shows.
 #[derive(Clone, Debug)]
@@ -389,8 +390,7 @@ impl App {
         Some(SILENCE.saturating_sub(Duration::from_millis(silent)).max(TICK))
     }
 
-    /// How long the relay has said nothing, once that is worth mentioning. It says something every
-    /// fifteen seconds, if only that it is there.
+    /// How long the relay has said nothing, once that is worth mentioning.
     pub fn silence(&self) -> Option<Duration> {
         let silent = self.now.as_millis().saturating_sub(self.heard?.as_millis());
         Some(Duration::from_millis(silent)).filter(|silent| *silent >= SILENCE)

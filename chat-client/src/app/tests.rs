@@ -464,16 +464,16 @@ fn words_that_were_not_said_come_back() {
 }
 
 #[test]
-fn silence_is_told_after_ten_seconds_and_not_before() {
+fn silence_is_told_after_twenty_seconds_and_not_before() {
     let mut app = lobby();
     let link = app.link.clone();
     update(&mut app, Event::Data(Data::Link(link.clone())));
     let silent = Duration::from_secs;
-    assert_eq!((app.silence(), app.changes_in()), (None, Some(silent(10))), "nobody wakes before");
-    update(&mut app, Event::Clock(at(3_610)));
-    assert_eq!((app.silence(), app.changes_in()), (Some(silent(10)), Some(silent(1))));
+    assert_eq!((app.silence(), app.changes_in()), (None, Some(silent(20))), "nobody wakes before");
+    update(&mut app, Event::Clock(at(3_620)));
+    assert_eq!((app.silence(), app.changes_in()), (Some(silent(20)), Some(silent(1))));
     update(&mut app, Event::Data(Data::Link(link)));
-    assert_eq!((app.silence(), app.changes_in()), (None, Some(silent(10))));
+    assert_eq!((app.silence(), app.changes_in()), (None, Some(silent(20))));
 }
 
 #[test]
@@ -529,4 +529,71 @@ fn messages_that_name_me_are_counted_until_they_are_read() {
     let read = Summary { unread: 1, read: Seq(2), ..ops };
     update(&mut app, Event::Data(Data::Conversation(Box::new(read))));
     assert_eq!(count(&app), 0);
+}
+
+fn news(app: &mut App, data: Data) {
+    update(app, Event::Data(data));
+}
+
+/// A window in the middle of the history, as after a jump.
+fn far_up() -> App {
+    let mut app = app(vec![Summary { head: Seq(300), read: Seq(300), ..room(1, "lobby") }]);
+    load(&mut app, id(1), (201..=300).map(|n| text(n, "bea", "words")).collect());
+    press(&mut app, "/goto 40<enter>");
+    let entries = (1..=90).map(|n| text(n, "bea", "words")).collect();
+    let page = Page {
+        conversation: id(1),
+        place: Place::Around(Seq(40)),
+        entries,
+        amends: Vec::new(),
+        is_oldest: true,
+    };
+    news(&mut app, Data::Page(page));
+    app
+}
+
+#[test]
+fn what_is_said_far_up_stands_below_the_newest() {
+    let mut app = far_up();
+    let effects = press(&mut app, "hello<enter>");
+    assert!(effects.contains(&Effect::Load(id(1), Place::Newest)), "{effects:?}");
+}
+
+#[test]
+fn an_own_message_that_arrives_outside_the_window_is_no_longer_on_its_way() {
+    let mut app = far_up();
+    let pending = Pending {
+        local: 1,
+        conversation: Some(id(1)),
+        id: Some(message(301)),
+        composed_at: at(0),
+        saying: Saying::Text("hello".into(), None),
+        state: PendingState::Queued,
+    };
+    news(&mut app, Data::Pending(pending));
+    assert_eq!(app.waiting(), 1);
+    news(&mut app, Data::Appended(id(1), vec![text(301, "ada", "hello")]));
+    assert_eq!(app.waiting(), 0);
+}
+
+#[test]
+fn what_was_missed_is_marked_once_the_relay_is_back_also_if_it_was_on_the_screen_before() {
+    let mut app = app(vec![Summary { head: Seq(3), read: Seq(3), ..room(1, "lobby") }]);
+    load(&mut app, id(1), (1..=3).map(|n| text(n, "bea", "words")).collect());
+    let live = app.link.clone();
+    let down = Link { state: LinkState::Connecting, ..live.clone() };
+    news(&mut app, Data::Link(down));
+    news(&mut app, Data::Appended(id(1), vec![text(4, "bea", "missed")]));
+    app.conversations.get_mut(&id(1)).expect("the lobby").see(Seq(4));
+    news(&mut app, Data::Link(live));
+    // It says what is new when it is back, and not before.
+    let now = Summary { head: Seq(4), read: Seq(4), ..room(1, "lobby") };
+    news(&mut app, Data::Conversation(Box::new(now)));
+    let marked = |app: &App| app.current().expect("the lobby").unread_from;
+    assert_eq!(marked(&app), Some(Seq(4)));
+    // What comes while the relay is heard is not missed.
+    let now = Summary { head: Seq(5), read: Seq(4), ..room(1, "lobby") };
+    news(&mut app, Data::Conversation(Box::new(now)));
+    news(&mut app, Data::Appended(id(1), vec![text(5, "bea", "heard")]));
+    assert_eq!(marked(&app), Some(Seq(4)));
 }
