@@ -75,7 +75,7 @@ pub struct Drawn {
     pub top: Option<ItemKey>,
     /// The newest record that is wholly on the screen.
     pub seen: Option<Seq>,
-    /// The oldest loaded item is on the screen.
+    /// The oldest loaded item is on the screen, or nearly.
     pub reaches_oldest: bool,
     /// The newest loaded item is on the screen.
     pub reaches_newest: bool,

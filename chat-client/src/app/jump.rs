@@ -43,10 +43,12 @@ pub(super) fn back(app: &mut App) -> Vec<Effect> {
         return match scroll {
             Scroll::At { item: ItemKey::Entry(seq), .. } => {
                 let effects = land(app, conversation, seq);
-                if let Some(conversation) = app.current_mut().filter(|c| !c.is_loading) {
-                    conversation.scroll = scroll;
-                    conversation.scroll_wish = 0;
-                    conversation.selected = None;
+                if let Some(conversation) = app.current_mut() {
+                    if effects.iter().any(|effect| matches!(effect, Effect::Load(..))) {
+                        conversation.return_to = Some(scroll);
+                    } else {
+                        conversation.stand_at(scroll);
+                    }
                 }
                 effects
             }
@@ -112,8 +114,13 @@ pub(super) fn goto(app: &mut App, place: &str) -> Result<Vec<Effect>, String> {
     Ok(vec![load(app, id, Place::Since(moment))])
 }
 
-/// The page around a record has come: the screen goes there, if there is such a record.
+/// The page around a record has come: the screen goes there, if there is such a record, or to where
+/// it was before.
 pub(super) fn arrive(conversation: &mut Conversation, seq: Seq, rows: u16) {
+    if let Some(scroll) = conversation.return_to.take() {
+        conversation.stand_at(scroll);
+        return;
+    }
     let is_speech = conversation.timeline.entry(seq).is_some_and(super::timeline::Entry::is_speech);
     conversation.scroll = Scroll::At { item: ItemKey::Entry(seq), below: 0 };
     // What is gone to stands in the middle, so that what led to it and what followed can be read.
@@ -143,6 +150,7 @@ fn land(app: &mut App, id: ConversationId, seq: Seq) -> Vec<Effect> {
 fn load(app: &mut App, id: ConversationId, place: Place) -> Effect {
     if let Some(conversation) = app.conversations.get_mut(&id) {
         conversation.is_loading = true;
+        conversation.return_to = None;
     }
     Effect::Load(id, place)
 }
@@ -248,6 +256,11 @@ mod tests {
         press(&mut app, "/goto 250<enter>/goto 220<enter>");
         press(&mut app, "<M-,>");
         assert_eq!(here(&app), (id(1), at(250), None));
+        press(&mut app, "/goto 40<enter>");
+        around(&mut app, &(1..=90).collect::<Vec<_>>(), 40);
+        assert_eq!(loads(&press(&mut app, "<M-,>")), [Place::Around(Seq(250))]);
+        around(&mut app, &(200..=300).collect::<Vec<_>>(), 250);
+        assert_eq!(here(&app), (id(1), at(250), None), "exactly there, also if it was not loaded");
         press(&mut app, "<M-2><M-,>");
         assert_eq!(here(&app), (id(1), Scroll::Live, None));
         press(&mut app, "<M-,>");

@@ -16,11 +16,12 @@ use crate::node::{
 const HALF_PAGE_RECORDS: usize = 50;
 /// Most pages that are fetched from the relay for one jump. What is further back can be reached in
 /// several.
-const FETCHES_MAX: usize = 40;
+const FETCHES_MAX: usize = 400;
 
 /// The records around one; none if it cannot be had.
 pub(super) async fn around(caller: &Caller, conversation: ConversationId, seq: Seq) -> Vec<Line> {
-    for _ in 0..FETCHES_MAX {
+    let mut older = End::More;
+    for _ in 0..=FETCHES_MAX {
         let mut lines = page(caller, conversation, At::Before(seq.next()), HALF_PAGE_RECORDS).await;
         if lines.last().is_some_and(|line| line.seq == seq) {
             let above = page(caller, conversation, At::After(seq), HALF_PAGE_RECORDS).await;
@@ -30,9 +31,11 @@ pub(super) async fn around(caller: &Caller, conversation: ConversationId, seq: S
             }
             return lines;
         }
-        if fetch(caller, conversation).await == End::Reached {
+        // It may be in the last page that there is.
+        if older == End::Reached {
             break;
         }
+        older = fetch(caller, conversation).await;
     }
     Vec::new()
 }
@@ -46,11 +49,15 @@ pub(super) async fn since(
 ) -> Option<Seq> {
     let mut view = find(caller, conversation).await?;
     for _ in 0..FETCHES_MAX {
-        let is_reached = is_since(caller, conversation, view.low, moment).await == Some(false);
-        if is_reached || fetch(caller, conversation).await == End::Reached {
+        if is_since(caller, conversation, view.low, moment).await == Some(false) {
             break;
         }
+        let older = fetch(caller, conversation).await;
+        // The last page that there is has been stored with this answer, too.
         view = find(caller, conversation).await?;
+        if older == End::Reached {
+            break;
+        }
     }
     // The relay's clock never goes back within a log.
     let (mut low, mut high) = (view.low, view.high);

@@ -383,12 +383,14 @@ fn submit(app: &mut App) -> Vec<Effect> {
                 return Vec::new();
             }
             let saying = purpose::fulfil(conversation, words);
-            if !matches!(saying, Some(Saying::Edit(..)) | None) {
-                conversation.scroll = Scroll::Live;
+            let is_new = !matches!(saying, Some(Saying::Edit(..)) | None);
+            if is_new {
                 conversation.unread_from = None;
             }
             app.toast = None;
-            saying.map(|saying| Effect::Say(id, saying)).into_iter().collect()
+            let said = saying.map(|saying| Effect::Say(id, saying)).into_iter();
+            // What is said stands below everything, and that may not be loaded.
+            said.chain(if is_new { to_live(app) } else { Vec::new() }).collect()
         }
         Line::Command(..) if conversation.composer.take_doubt() => {
             let first = text.split_whitespace().next().unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::app::{
     App, Colour,
     conversation::{Member, Pending, PendingState, Rank, Reached, Standing, Summary},
     effect::Saying,
-    event::{Answer, Data, Event},
+    event::{Answer, Data, Event, Page, Place},
     first_run::{FoundRelay, Setup},
     fixture::{app, at, direct, entry, id, load, message, notice, press, room, target, text},
     link::{Link, LinkState},
@@ -400,6 +400,49 @@ fn new_messages_do_not_move_what_is_being_read() {
     let before = lowest_message(&screen(&mut app, size));
     data(&mut app, Data::Appended(id(1), (201..=230).map(|seq| text(seq, "bea", "new")).collect()));
     assert_eq!(lowest_message(&screen(&mut app, size)), before);
+}
+
+#[test]
+fn older_messages_are_fetched_when_the_screen_nears_them() {
+    let mut app = long();
+    let size = (80, 24);
+    let oldest_wanted = |app: &mut App, keys: &str| {
+        press(app, keys);
+        let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).expect("infallible");
+        let mut drawn = Vec::new();
+        terminal.draw(|frame| drawn = view(app, frame)).expect("infallible");
+        for drawn in &drawn {
+            update(app, Event::Drawn(drawn.clone()));
+        }
+        drawn[0].reaches_oldest
+    };
+    assert!(!oldest_wanted(&mut app, ""));
+    assert!(!oldest_wanted(&mut app, &"<pageup>".repeat(5)), "half way");
+    assert!(oldest_wanted(&mut app, "<home>"), "exactly a screen at the upper end");
+    assert!(oldest_wanted(&mut app, "<pagedown>"), "nearly there");
+    assert!(!oldest_wanted(&mut app, "<pagedown>"));
+}
+
+#[test]
+fn the_newest_is_gone_to_also_if_it_is_not_loaded() {
+    let mut app = long();
+    let size = (80, 24);
+    screen(&mut app, size);
+    press(&mut app, "/goto 40<enter>");
+    let page = |place, seqs: std::ops::RangeInclusive<u64>| Page {
+        conversation: id(1),
+        place,
+        entries: seqs.map(|seq| text(seq, "bea", &format!("message {seq}"))).collect(),
+        amends: Vec::new(),
+        is_oldest: true,
+    };
+    data(&mut app, Data::Page(page(Place::Around(Seq(40)), 1..=90)));
+    screen(&mut app, size);
+    press(&mut app, "<end>");
+    // Drawn once more before the page comes.
+    screen(&mut app, size);
+    data(&mut app, Data::Page(page(Place::Newest, 401..=500)));
+    assert!(screen(&mut app, size).contains("message 500"));
 }
 
 #[test]

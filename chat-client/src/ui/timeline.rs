@@ -16,6 +16,9 @@ use crate::app::{
     timeline::{ItemKey, Scroll},
 };
 
+/// Items above the screen with which it is near the oldest one that is loaded: a screen's worth.
+const NEAR_ITEMS: usize = 20;
+
 /// Draws the pane.
 pub(super) fn draw(
     app: &App,
@@ -43,11 +46,9 @@ pub(super) fn draw(
             let message = items[place.index].message();
             rows.extend(all.into_iter().take(shown).rev().map(|row| (row, message)));
             top = Some(items[place.index].key());
-            if rows.len() >= walk.height {
-                break;
-            }
-            if place.index == 0 {
-                reaches_oldest = true;
+            if rows.len() >= walk.height || place.index == 0 {
+                // Older ones are fetched before the person gets to the last that is there.
+                reaches_oldest = place.index < NEAR_ITEMS;
                 break;
             }
             place = Place { index: place.index - 1, below: 0 };
@@ -186,7 +187,11 @@ impl Walk<'_> {
     }
 
     fn scroll(&self, place: Place, conversation: &Conversation) -> Scroll {
-        if self.is_end(place) && conversation.timeline.reaches_newest {
+        // Who wants to be at the newest message wants it also while it is not loaded yet.
+        let stays = conversation.scroll == Scroll::Live
+            && conversation.scroll_wish == 0
+            && conversation.selected.is_none();
+        if self.is_end(place) && (stays || conversation.timeline.reaches_newest) {
             return Scroll::Live;
         }
         let below = u16::try_from(place.below).unwrap_or(u16::MAX);
