@@ -10,3 +10,4 @@ mod hostile;
 mod linear;
 mod restore;
 mod single;
+mod terminal;
