@@ -12,7 +12,10 @@ use super::{
     mention::is_mentioned,
     timeline::Entry,
 };
-use crate::settings::value::{Level, Value as _, Via};
+use crate::{
+    output::to_json,
+    settings::value::{Level, Value as _, Via},
+};
 
 /// Most of what was said that the hook is told: a notification is short.
 const HOOK_TEXT_CHARS_MAX: usize = 500;
@@ -119,7 +122,8 @@ fn told(app: &App, title: &str, entry: &Entry) -> String {
         let words = entry.words().unwrap_or_default();
         told["text"] = words.chars().take(HOOK_TEXT_CHARS_MAX).collect::<String>().into();
     }
-    format!("{told}\n")
+    // The hook may print it to a terminal.
+    format!("{}\n", to_json(&told))
 }
 
 /// `/notify`: says or decides what calls from the conversation on the screen, which is kept at once;

@@ -193,4 +193,6 @@ mod code_tests;
 #[cfg(test)]
 mod finding_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 pub(crate) mod tests;

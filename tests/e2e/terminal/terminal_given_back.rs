@@ -75,8 +75,7 @@ fn a_signal_that_ends_the_client_gives_the_terminal_back_and_keeps_what_was_writ
         ada.type_keys("<C-u>a draft");
         ada.wait_for("> a draft");
         ada.signal(signal).expect("it runs");
-        let status = ada.wait_for_exit();
-        assert_eq!(status.exit_code(), code, "{signal:?}");
+        assert_eq!(ada.wait_for_exit(), code, "{signal:?}");
         assert!(ada.is_restored(), "{signal:?} leaves:\n{}", ada.screen());
         assert!(ada.has_modes_as_before(), "{signal:?}: keys are echoed again");
         let again = place.open("ada", USUAL);
