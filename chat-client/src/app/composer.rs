@@ -5,6 +5,7 @@ use ratatui::style::Style;
 use ratatui_textarea::{CursorMove, DataCursor, TextArea, WrapMode};
 
 use super::{action::Edit, vi::Text};
+use crate::untrusted::is_deceptive;
 
 /// Most text the box takes. Twice a message's limit: one that is a little too long can be cut
 /// down here, a pasted log file does not end up in a widget that lays out every line.
@@ -245,19 +246,30 @@ fn area(text: &str) -> TextArea<'static> {
     area
 }
 
-/// A paste can carry escape sequences for whoever shows it: they are left out here, line ends
-/// become one kind.
+/// A paste can carry escape sequences for whoever shows it, and characters that turn the line around
+/// or that nobody sees: they are left out here, line ends become one kind. What joins letters and
+/// pictures stays.
 fn without_controls(text: &str) -> String {
-    text.replace("\r\n", "\n")
-        .replace('\r', "\n")
-        .chars()
-        .filter(|character| *character == '\n' || *character == '\t' || !character.is_control())
-        .collect()
+    let stays = |character: &char| {
+        let joins = matches!(character, '\u{200C}' | '\u{200D}' | '\u{FE0E}' | '\u{FE0F}');
+        joins || matches!(character, '\n' | '\t') || !is_deceptive(*character)
+    };
+    let lines = text.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}'], "\n");
+    lines.chars().filter(stays).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_sees_is_not_pasted() {
+        let mut composer = Composer::default();
+        composer
+            .paste("a\u{202e}b\u{2028}c\u{e0041}\x1b[2J\u{200b} 👩\u{200d}👧")
+            .expect("it fits");
+        assert_eq!(composer.text(), "ab\nc[2J 👩\u{200d}👧");
+    }
 
     #[test]
     fn what_was_sent_comes_back_and_the_draft_after_it() {
