@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::ValueHint};
 use clap_complete::Shell;
 use protocol::ids::{DeviceId, Fingerprint, Seq};
 
-use crate::node::call::Target;
+use crate::{net::Transport, node::call::Target};
 
 /// Records that `tail` and `history` show unless told otherwise.
 const RECORDS_DEFAULT: u32 = 20;
@@ -68,6 +68,16 @@ pub struct Common {
     /// The name to register at a relay that does not know this device yet [default: the login name]
     #[arg(long, global = true, value_name = "NAME", env = "CHAT_NAME", hide_env_values = true)]
     pub name: Option<String>,
+    /// What carries the session
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "CHAT_TRANSPORT",
+        hide_env_values = true
+    )]
+    pub transport: Transport,
     /// Trusts the relay whose key has this fingerprint
     #[arg(long, global = true, value_name = "FINGERPRINT")]
     pub trust: Option<Fingerprint>,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use protocol::ids::Fingerprint;
 
 use crate::{
-    cli::Common, node::NameOrigin, relays::Relays, report::Failure, settings::Sources,
-    store::home::Home,
+    cli::Common, net::Transport, node::NameOrigin, relays::Relays, report::Failure,
+    settings::Sources, store::home::Home,
 };
 
 /// The name of somebody whose login name is unknown or no name.
@@ -19,6 +19,8 @@ pub struct Config {
     pub home: Home,
     /// The relay as it was given, if it was.
     pub relay: Option<String>,
+    /// What carries the session.
+    pub transport: Transport,
     /// The fingerprint a person vouches for.
     pub trust: Option<Fingerprint>,
     /// The name to register under, where it is needed.
@@ -58,6 +60,7 @@ impl Config {
         Ok(Self {
             home,
             relay: common.relay.filter(|relay| !relay.trim().is_empty()),
+            transport: common.transport,
             trust: common.trust,
             name,
             name_origin,

@@ -13,7 +13,7 @@ use crate::config::{
 /// A relay for chat-client: durable, ordered conversations for people in terminals.
 ///
 /// Without a subcommand it serves, and says so with one line on standard output:
-/// `ready tcp=ADDR:PORT key=FINGERPRINT invite=LINK`.
+/// `ready tcp=ADDR:PORT udp=ADDR:PORT key=FINGERPRINT invite=LINK`.
 #[derive(Debug, Parser)]
 #[command(name = "chat-server", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {

@@ -11,7 +11,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -41,12 +41,12 @@ use crate::{
     net::{
         acceptor::Acceptor,
         admission::{Admission, AdmissionLimits},
-        listen::{ListenError, listen},
+        listen::{ListenError, listen, listen_datagrams},
         options,
     },
     operator::{self, OperatorRequest},
     runtime_file::RuntimeFile,
-    shard::{ShardLimits, ShardSetup, mail::ShardMail},
+    shard::{ShardLimits, ShardSetup, datagrams::DatagramSetup, mail::ShardMail},
     store::{
         Archiver, Store, StoreError,
         memory::MemoryDisk,
@@ -66,6 +66,7 @@ pub struct Server {
     key: Arc<StaticKey>,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
+    datagrams: Vec<UdpSocket>,
     invitation: Invitation,
     /// By these, programs on this machine find and reach it. It works without.
     runtime_file: Option<RuntimeFile>,
@@ -186,6 +187,12 @@ impl Server {
         }
         let addresses: io::Result<Vec<_>> = listeners.iter().map(TcpListener::local_addr).collect();
         let addresses = addresses?;
+        let datagrams = addresses.iter().filter_map(|address| {
+            listen_datagrams(*address)
+                .inspect_err(|error| warn!(%error, %address, "no datagrams at this address"))
+                .ok()
+        });
+        let datagrams = datagrams.collect();
         let invitation =
             invitation(addresses[0], &settings.server.public_host, key.relay_key(), None)?;
         let runtime_file = RuntimeFile::write(addresses[0], &invitation)
@@ -200,6 +207,7 @@ impl Server {
             key,
             listeners,
             addresses,
+            datagrams,
             invitation,
             store,
             hub,
@@ -227,8 +235,11 @@ impl Server {
     /// What the program prints when it serves.
     pub fn ready_line(&self) -> String {
         let tcp: Vec<_> = self.addresses.iter().map(|address| format!("tcp={address}")).collect();
+        let udp = self.datagrams.iter().filter_map(|socket| socket.local_addr().ok());
+        let udp: Vec<_> = udp.map(|address| format!("udp={address}")).collect();
+        let addresses = [tcp, udp].concat().join(" ");
         let key = self.relay_key().fingerprint();
-        format!("ready {} key={key} invite={}", tcp.join(" "), self.invitation)
+        format!("ready {addresses} key={key} invite={}", self.invitation)
     }
 
     /// The socket options of its connections.
@@ -256,10 +267,11 @@ impl Server {
     /// Dropping the future stops the relay as [`Controller::stop`] does, but does not wait.
     pub async fn serve(self) -> Result<(), ServeError> {
         let Self { config, key, listeners, addresses, invitation, runtime_file, .. } = self;
-        let Self { control, store, hub, clock, orders, .. } = self;
+        let Self { control, store, hub, clock, orders, datagrams, .. } = self;
         let settings = &config.settings;
         let archiver = store.archiver()?;
         let shards = shard_count(&config);
+        let admission = Admission::new(admission_limits(&config));
         let threads = Threads::start(ThreadsSetup {
             hub,
             store,
@@ -273,8 +285,9 @@ impl Server {
                 limits: shard_limits(&config, shards),
                 tail_bytes: settings.limits.tail_bytes.as_usize() / shards,
             },
+            datagrams: (!datagrams.is_empty())
+                .then(|| DatagramSetup { sockets: datagrams, admission: Arc::clone(&admission) }),
         })?;
-        let admission = Admission::new(admission_limits(&config));
         let control = control.map(ControlSocket::listen).transpose()?;
         let mut serving = Serving {
             acceptor: Some(Acceptor::start(

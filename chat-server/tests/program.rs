@@ -70,7 +70,7 @@ fn the_ready_line_says_where_who_and_how_to_invite() {
     let relay = Serving::start(dir.path(), &["--listen", "127.0.0.1:0"]);
     let names: Vec<_> =
         relay.ready.trim_end().split(' ').map(|f| f.split('=').next().unwrap()).collect();
-    assert_eq!(names, ["ready", "tcp", "tcp", "key", "invite"], "{}", relay.ready);
+    assert_eq!(names, ["ready", "tcp", "tcp", "udp", "udp", "key", "invite"], "{}", relay.ready);
     let invitation: Invitation = relay.field("invite=").parse().unwrap();
     let fingerprint: Fingerprint = relay.field("key=").parse().unwrap();
     assert_eq!(invitation.relay_key.fingerprint(), fingerprint);

@@ -67,7 +67,10 @@ pub(super) fn link(status: &Status, now: WallTime) -> Link {
             announced.fingerprint()
         )),
     };
-    let transport = if state == LinkState::Live { "tcp".to_owned() } else { String::new() };
+    let transport = match &status.link {
+        NodeLink::Online { transport, .. } => transport.clone(),
+        _ => String::new(),
+    };
     let round_trip = status.round_trip_us.map(Duration::from_micros);
     Link { relay, name: name.clone(), transport, round_trip, state }
 }

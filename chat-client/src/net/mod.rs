@@ -6,6 +6,7 @@
 
 pub mod discovery;
 pub mod tcp;
+pub mod udp;
 
 use std::{
     collections::VecDeque, fmt, future::Future, io, net::SocketAddr, pin::Pin, time::Duration,
@@ -15,11 +16,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use protocol::{
     connection::{ConnectionError, InitiatorConfig},
     invitation::RelayAddress,
+    message::RelayMessage,
+    message::{ClientMessage, encoding::DecodeError},
     transport::packet::Beacon,
 };
-use tokio::time::{sleep, timeout};
-
-use self::tcp::Link;
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long after one address the next is tried, unless the one failed before (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -27,6 +28,105 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(8);
 /// Most IP addresses tried in one go: a name that resolves to more is not a relay's.
 const ATTEMPTS_MAX: usize = 16;
+
+/// What may carry a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transport {
+    /// A byte stream.
+    #[default]
+    Tcp,
+    /// Datagrams with acknowledgements and retransmission of our own.
+    Udp,
+    /// Whichever answers first.
+    Auto,
+}
+
+/// An established connection, whatever carries it.
+#[derive(Debug)]
+pub enum Link {
+    /// A byte stream.
+    Tcp(Box<tcp::Link>),
+    /// Datagrams.
+    Udp(Box<udp::Link>),
+}
+
+impl Link {
+    /// What carries it, in a word.
+    pub const fn transport(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "tcp",
+            Self::Udp(_) => "udp",
+        }
+    }
+
+    /// The address that answered.
+    pub const fn peer(&self) -> SocketAddr {
+        match self {
+            Self::Tcp(link) => link.peer(),
+            Self::Udp(link) => link.peer(),
+        }
+    }
+
+    /// Waits until there is something to receive, and sends meanwhile what waits to be sent.
+    ///
+    /// # Errors
+    ///
+    /// If the connection broke.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn ready(&mut self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(link) => link.ready().await,
+            Self::Udp(link) => link.ready().await,
+        }
+    }
+
+    /// Gives every message that has arrived to `sink`, in order.
+    ///
+    /// # Errors
+    ///
+    /// If the peer broke the protocol, or `sink` says that it did: drop the connection.
+    pub fn receive<E>(
+        &mut self,
+        sink: impl FnMut(RelayMessage<'_>) -> Result<(), E>,
+    ) -> Result<(), ReceiveError<E>> {
+        match self {
+            Self::Tcp(link) => link.receive(sink),
+            Self::Udp(link) => link.receive(sink),
+        }
+    }
+
+    /// Sends messages until there are none or the connection takes no more.
+    ///
+    /// # Errors
+    ///
+    /// If the connection broke.
+    pub fn send(
+        &mut self,
+        next: impl FnMut() -> Option<ClientMessage<'static>>,
+    ) -> Result<(), AttemptError> {
+        match self {
+            Self::Tcp(link) => {
+                link.seal(next)?;
+                Ok(link.flush()?)
+            }
+            Self::Udp(link) => {
+                link.seal(next);
+                Ok(())
+            }
+        }
+    }
+
+    /// The socket options that matter, as the kernel reports them.
+    pub fn options(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Tcp(link) => link.options(),
+            Self::Udp(link) => link.options(),
+        }
+    }
+}
 
 /// Connects to the relay whose key is in `config`, at whichever address answers first.
 ///
@@ -37,14 +137,26 @@ const ATTEMPTS_MAX: usize = 16;
 /// # Cancel safety
 ///
 /// Dropping the future closes what was opened.
-pub async fn dial(addresses: &[RelayAddress], config: &InitiatorConfig) -> Result<Link, DialError> {
+pub async fn dial(
+    addresses: &[RelayAddress],
+    transport: Transport,
+    config: &InitiatorConfig,
+) -> Result<Link, DialError> {
     let mut failed = DialError::default();
-    let mut waiting = resolve(addresses, &mut failed).await;
+    let carriers = match transport {
+        Transport::Tcp => &[Carrier::Tcp][..],
+        Transport::Udp => &[Carrier::Udp],
+        Transport::Auto => &[Carrier::Udp, Carrier::Tcp],
+    };
+    let resolved = resolve(addresses, &mut failed).await;
+    let mut waiting: VecDeque<_> = resolved
+        .into_iter()
+        .flat_map(|(name, address)| carriers.iter().map(move |by| (name.clone(), address, *by)))
+        .collect();
     let mut running = FuturesUnordered::new();
-    let attempt =
-        |(name, address): (RelayAddress, SocketAddr)| -> Pin<Box<dyn Future<Output = _> + Send>> {
-            Box::pin(async move { (name, address, attempt(address, config).await) })
-        };
+    let attempt = |(name, address, by): (RelayAddress, SocketAddr, Carrier)| -> Attempting<'_> {
+        Box::pin(async move { (name, address, attempt(address, by, config).await) })
+    };
     loop {
         if let Some(next) = waiting.pop_front() {
             running.push(attempt(next));
@@ -91,10 +203,33 @@ pub(crate) async fn resolve(
     turns
 }
 
-async fn attempt(address: SocketAddr, config: &InitiatorConfig) -> Result<Link, AttemptError> {
-    match timeout(ATTEMPT_TIME_MAX, Link::connect(address, config)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(AttemptError::TimedOut),
+/// One attempt, and where it is made.
+type Attempting<'a> = Pin<
+    Box<dyn Future<Output = (RelayAddress, SocketAddr, Result<Link, AttemptError>)> + Send + 'a>,
+>;
+
+/// What carries one attempt.
+#[derive(Clone, Copy)]
+enum Carrier {
+    Tcp,
+    Udp,
+}
+
+async fn attempt(
+    address: SocketAddr,
+    by: Carrier,
+    config: &InitiatorConfig,
+) -> Result<Link, AttemptError> {
+    let until = Instant::now() + ATTEMPT_TIME_MAX;
+    match by {
+        Carrier::Tcp => match timeout_at(until, tcp::Link::connect(address, config)).await {
+            Ok(outcome) => outcome.map(|link| Link::Tcp(Box::new(link))),
+            Err(_) => Err(AttemptError::TimedOut),
+        },
+        Carrier::Udp => {
+            let link = udp::Link::connect(address, config, until).await?;
+            Ok(Link::Udp(Box::new(link)))
+        }
     }
 }
 
@@ -184,4 +319,27 @@ pub enum AttemptError {
     /// No answer in time.
     #[error("no answer within {} s", ATTEMPT_TIME_MAX.as_secs())]
     TimedOut,
+}
+
+/// Whether more can come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// New bytes are there.
+    Open,
+    /// The peer has closed its side.
+    Ended,
+}
+
+/// Why receiving ended the connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError<E> {
+    /// Below the messages.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// A message that cannot be decoded.
+    #[error("malformed message")]
+    Malformed(#[from] DecodeError),
+    /// A message that the engine refused.
+    #[error("{0}")]
+    Refused(E),
 }

@@ -10,13 +10,13 @@ use protocol::{
     connection::{Connection, ConnectionError, InitiatorConfig, ReceivedKind},
     entropy::Entropy,
     limits::BATCH_BYTES_TARGET,
-    message::{ClientMessage, MessageReader, RelayMessage, encoding::DecodeError},
+    message::{ClientMessage, MessageReader, RelayMessage},
     transport::packet::Beacon,
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{io::Interest, net::TcpStream};
 
-use super::AttemptError;
+use super::{AttemptError, ReceiveError, Stream};
 
 /// Bytes read in one go: a few full packets.
 const READ_BYTES: usize = 64 * 1024;
@@ -246,27 +246,4 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
-}
-
-/// Whether more can come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// New bytes are there.
-    Open,
-    /// The peer has closed its side.
-    Ended,
-}
-
-/// Why receiving ended the connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ReceiveError<E> {
-    /// Below the messages.
-    #[error(transparent)]
-    Connection(#[from] ConnectionError),
-    /// A message that cannot be decoded.
-    #[error("malformed message")]
-    Malformed(#[from] DecodeError),
-    /// A message that the engine refused.
-    #[error("{0}")]
-    Refused(E),
 }

@@ -393,6 +393,8 @@ pub enum Link {
     Online {
         /// The address that answered.
         address: String,
+        /// What carries the session: `tcp` or `udp`.
+        transport: String,
     },
     /// Not connected and not going to be by itself.
     Stopped {

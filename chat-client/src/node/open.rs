@@ -155,7 +155,8 @@ async fn start_engine(config: &Config, choice: &Choice) -> Result<(Engine, Disk,
         .map_err(|error| unusable(error.to_string()))?;
     let ticket = choice.ticket.as_ref().map(|ticket| ticket.as_bytes().to_vec());
     let identity = keys.identity(config.name.clone(), ticket.unwrap_or_default());
-    let relay = Relay::dial(choice.key, choice.addresses.clone(), Arc::new(keys.channel));
+    let addresses = choice.addresses.clone();
+    let relay = Relay::dial(choice.key, addresses, Arc::new(keys.channel), config.transport);
 
     let loaded = loading.loaded().await.map_err(|error| unusable(error.to_string()))?;
     let jitter = SimRng::new(u64::from_le_bytes(entropy.bytes()));

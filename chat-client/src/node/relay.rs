@@ -11,10 +11,7 @@ use tokio::task::JoinSet;
 use super::clock::Clock;
 use crate::{
     engine::{Disconnect, ProtocolViolation},
-    net::{
-        self, DialError,
-        tcp::{Link, Stream},
-    },
+    net::{self, DialError, Link, Stream, Transport},
 };
 
 /// Where the relay is, who we are to it, and how far we have come.
@@ -23,9 +20,10 @@ pub(super) struct Relay {
     key: RelayKey,
     addresses: Vec<RelayAddress>,
     device_key: Arc<StaticKey>,
+    transport: Transport,
     /// The attempt under way, if there is one. It goes on by itself, and ends when it is dropped.
-    dialing: JoinSet<Result<Box<Link>, DialError>>,
-    link: Option<Box<Link>>,
+    dialing: JoinSet<Result<Link, DialError>>,
+    link: Option<Link>,
     /// Something else than the relay answered, last time.
     announced: Option<(RelayKey, String)>,
     clock_skew_ms: Option<i64>,
@@ -36,7 +34,7 @@ pub(super) struct Relay {
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// An attempt ended.
-    Dialed(Result<Box<Link>, DialError>),
+    Dialed(Result<Link, DialError>),
     /// There are new bytes on the connection, or it ended.
     Heard(std::io::Result<Stream>),
 }
@@ -55,6 +53,7 @@ impl Relay {
         key: RelayKey,
         addresses: Vec<RelayAddress>,
         device_key: Arc<StaticKey>,
+        transport: Transport,
     ) -> Self {
         let dialing = JoinSet::new();
         let (link, announced, clock_skew_ms, body_bytes_max) = (None, None, None, None);
@@ -62,6 +61,7 @@ impl Relay {
             key,
             addresses,
             device_key,
+            transport,
             dialing,
             link,
             announced,
@@ -77,7 +77,8 @@ impl Relay {
         if self.dialing.is_empty() {
             let config = InitiatorConfig::new(self.key, Arc::clone(&self.device_key));
             let addresses = self.addresses.clone();
-            self.dialing.spawn(async move { net::dial(&addresses, &config).await.map(Box::new) });
+            let transport = self.transport;
+            self.dialing.spawn(async move { net::dial(&addresses, transport, &config).await });
         }
     }
 
@@ -109,10 +110,7 @@ impl Relay {
     /// # Errors
     ///
     /// Why it led nowhere.
-    pub(super) fn on_dialed(
-        &mut self,
-        outcome: Result<Box<Link>, DialError>,
-    ) -> Result<(), Disconnect> {
+    pub(super) fn on_dialed(&mut self, outcome: Result<Link, DialError>) -> Result<(), Disconnect> {
         match outcome {
             Ok(link) => {
                 self.announced = None;
@@ -173,8 +171,7 @@ impl Relay {
         next: impl FnMut() -> Option<ClientMessage<'static>>,
     ) -> Result<(), String> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        let sealed = link.seal(next).map_err(|error| error.to_string());
-        let outcome = sealed.and_then(|()| link.flush().map_err(|error| error.to_string()));
+        let outcome = link.send(next).map_err(|error| error.to_string());
         if outcome.is_err() {
             self.link = None;
         }
@@ -193,7 +190,7 @@ impl Relay {
 
     /// The connection, if there is one.
     pub(super) fn link(&self) -> Option<&Link> {
-        self.link.as_deref()
+        self.link.as_ref()
     }
 
     /// What answered in its place last time, and where.
@@ -213,7 +210,7 @@ impl Relay {
 }
 
 /// New bytes on the connection, or its end; never, if there is none.
-async fn heard(link: &mut Option<Box<Link>>) -> std::io::Result<Stream> {
+async fn heard(link: &mut Option<Link>) -> std::io::Result<Stream> {
     match link {
         Some(link) => link.ready().await,
         None => std::future::pending().await,

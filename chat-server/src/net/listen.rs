@@ -2,11 +2,14 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
 };
 
 use protocol::invitation::DEFAULT_PORT;
 use socket2::{Domain, Protocol, Socket, Type};
+
+/// What is asked of the kernel for each direction: a thousand datagrams with their bookkeeping.
+const DATAGRAM_BUFFER_BYTES: usize = 2 << 20;
 
 /// Why the relay cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +62,25 @@ fn bind(address: SocketAddr, backlog: u32) -> Result<TcpListener, ListenError> {
         Ok(TcpListener::from(socket))
     };
     bound().map_err(|error| ListenError { address, error })
+}
+
+/// Binds a socket for datagrams to the address of a listener.
+///
+/// # Errors
+///
+/// If somebody has it. It is not shared: with `SO_REUSEADDR`, another user's program could take the
+/// port away from under us.
+pub fn listen_datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    // A burst of many clients waits here while the thread is busy; the kernel gives what it may.
+    socket.set_recv_buffer_size(DATAGRAM_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(DATAGRAM_BUFFER_BYTES)?;
+    socket.bind(&address.into())?;
+    Ok(UdpSocket::from(socket))
 }
 
 #[cfg(test)]

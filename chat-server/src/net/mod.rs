@@ -4,3 +4,4 @@ pub(crate) mod acceptor;
 pub mod admission;
 pub mod listen;
 pub mod options;
+pub(crate) mod udp;

@@ -3,19 +3,24 @@
 //! Before login only a probe, a handshake and `Attach` mean anything. Afterwards messages that
 //! change or ask for something go to the hub; history and pings are answered by the session here.
 
+use std::{sync::atomic::Ordering, task::Context};
+
 use protocol::{
-    connection::{ConnectionError, ReceivedKind},
+    channel::keys::PublicKey,
+    connection::{ConnectionError, ReceivedKind, datagram::SessionError},
     message::{
         ClientMessage, MessageReader, RelayMessage,
         encoding::{DecodeError, read_varint},
     },
     time::Timestamp,
+    transport::packet::ConnectionId,
 };
 use tracing::debug;
 
 use super::{
     Peer, Phase, Shard,
-    link::{ReadOutcome, ReadPhase, Readable, begins_with_handshake},
+    datagrams::Touched,
+    link::{Link, ReadOutcome, ReadPhase, Readable, StreamLink, begins_with_handshake},
     mark_due,
     outgoing::Outgoing,
 };
@@ -35,6 +40,8 @@ enum IntakeError {
     Connection(#[from] ConnectionError),
     #[error("malformed message")]
     Malformed(#[from] DecodeError),
+    #[error(transparent)]
+    Datagrams(#[from] SessionError),
     #[error("first message is not Attach")]
     NotAttach,
     #[error("attached twice")]
@@ -63,7 +70,8 @@ impl Shard {
             // Not before the hub, or our own turn, has come; or never again.
             Phase::Queued | Phase::Attaching(_) | Phase::Leaving(..) => return,
         };
-        match peer.link.read(&mut self.buffers.read, read_phase) {
+        let Some(link) = peer.link.stream() else { return };
+        match link.read(&mut self.buffers.read, read_phase) {
             ReadOutcome::Nothing => {}
             ReadOutcome::Ended => self.close(key, "ended by the peer"),
             ReadOutcome::Bytes(end) => {
@@ -73,10 +81,10 @@ impl Shard {
             }
             ReadOutcome::BytesAndMore(end) => {
                 if self.take_bytes(now, key, end, Handshakes::Queue)
-                    && let Some(peer) = self.peers.get_mut(key)
+                    && let Some(link) = self.stream(key)
                 {
                     // Others first.
-                    peer.link.signal.again();
+                    link.signal.again();
                 }
             }
         }
@@ -89,7 +97,8 @@ impl Shard {
             return;
         }
         peer.phase = Phase::Silent;
-        let end = peer.link.kept(&mut self.buffers.read);
+        let Some(link) = peer.link.stream() else { return };
+        let end = link.kept(&mut self.buffers.read);
         if self.take_bytes(now, key, end, Handshakes::Answer) {
             self.wait_readable(key);
         }
@@ -98,7 +107,7 @@ impl Shard {
     /// The hub let it in: what came with `Attach` and behind it is due now.
     pub(super) fn resume_reading(&mut self, now: Timestamp, key: u64, early: &[u8]) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        peer.link.heard = now;
+        peer.heard = now;
         let session = SessionId::new(self.around.index, key);
         if let Phase::Live(live) = &mut peer.phase {
             match take_messages(early, session, live, &mut self.outgoing) {
@@ -109,7 +118,8 @@ impl Shard {
         }
         mark_due(&mut self.peers, &mut self.due, key);
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let end = peer.link.kept(&mut self.buffers.read);
+        let Some(link) = peer.link.stream() else { return self.read_datagrams(now, key) };
+        let end = link.kept(&mut self.buffers.read);
         if self.take_bytes(now, key, end, Handshakes::Queue) {
             self.wait_readable(key);
         }
@@ -126,19 +136,19 @@ impl Shard {
             take_packets(peer, now, session, buffer, &mut taken, handshakes, &mut self.outgoing);
         match next {
             Ok(Next::Wait) => {
-                peer.link.keep(&buffer[taken..]);
+                peer.keep(&buffer[taken..]);
                 // Pings and pages are answered here.
                 mark_due(&mut self.peers, &mut self.due, key);
                 true
             }
             Ok(Next::QueueHandshake) => {
-                peer.link.keep(&buffer[taken..]);
+                peer.keep(&buffer[taken..]);
                 peer.phase = Phase::Queued;
                 self.handshakes.push_back(key);
                 false
             }
             Ok(Next::AwaitHub(early)) => {
-                peer.link.keep(&buffer[taken..]);
+                peer.keep(&buffer[taken..]);
                 peer.phase = Phase::Attaching(early);
                 false
             }
@@ -155,20 +165,140 @@ impl Shard {
 
     fn misbehaved(&mut self, key: u64, error: &IntakeError) {
         if let Some(peer) = self.peers.get_mut(key) {
-            debug!(address = %peer.link.address, %error, "connection ended by us");
-            // A beacon may help an honest client that has the wrong key.
-            peer.link.transmit();
+            debug!(address = %peer.address, %error, "connection ended by us");
+            if let Some(link) = peer.link.stream() {
+                // A beacon may help an honest client that has the wrong key.
+                link.transmit();
+            }
         }
         self.close(key, "misbehaved");
     }
 
+    /// Takes what has arrived in datagrams.
+    pub(super) fn take_datagrams(&mut self, now: Timestamp, context: &mut Context<'_>) {
+        let Some(datagrams) = &mut self.datagrams else { return };
+        datagrams.handle_timeouts(now);
+        for touched in datagrams.receive(now, context) {
+            match touched {
+                Touched::New(id) => {
+                    if let Some(key) = self.adopt_datagrams(now, id) {
+                        self.read_datagrams(now, key);
+                    }
+                }
+                Touched::Known(key) if self.around.hub.holds_input() => self.buffers.held.push(key),
+                Touched::Known(key) => self.read_datagrams(now, key),
+                Touched::Ended(key) => self.close(key, "ended by the peer"),
+            }
+        }
+    }
+
+    /// A device has shown that it is there: it gets a place, if there is one.
+    fn adopt_datagrams(&mut self, now: Timestamp, id: ConnectionId) -> Option<u64> {
+        let is_full = self.logins_pending >= self.limits.logins_pending_max;
+        if is_full && !self.drop_oldest_newcomer() {
+            debug!("logins_pending_max reached");
+            self.datagrams.as_mut()?.close(now, id);
+            return None;
+        }
+        let datagrams = self.datagrams.as_mut()?;
+        let address = datagrams.route(id)?.peer;
+        let admitted = datagrams.admission.admit(address.ip().to_canonical());
+        let permit = match admitted {
+            Ok(permit) => permit,
+            Err(limit) => {
+                debug!(%address, %limit, "connection refused");
+                datagrams.close(now, id);
+                return None;
+            }
+        };
+        let link = Link::Datagrams(id);
+        let peer = Peer {
+            link,
+            address,
+            heard: now,
+            _permit: permit,
+            phase: Phase::Greeted,
+            follows: Vec::new(),
+            is_due: false,
+            is_awake: false,
+        };
+        let key = self.peers.insert_with(|_| Some(peer))?;
+        self.around.handle.connections.fetch_add(1, Ordering::Relaxed);
+        self.logins_pending += 1;
+        self.newcomers.push_back(key);
+        datagrams.adopt(id, key);
+        Some(key)
+    }
+
+    /// Takes the messages that have arrived whole in a session's datagrams.
+    pub(super) fn read_datagrams(&mut self, now: Timestamp, key: u64) {
+        let mut content = std::mem::take(&mut self.buffers.content);
+        let taken = self.take_contents(now, key, &mut content);
+        self.buffers.content = content;
+        match taken {
+            Ok(Next::Wait | Next::QueueHandshake) => mark_due(&mut self.peers, &mut self.due, key),
+            Ok(Next::AwaitHub(early)) => {
+                if let Some(peer) = self.peers.get_mut(key) {
+                    peer.phase = Phase::Attaching(early);
+                }
+            }
+            Ok(Next::Leave) => self.close(key, "detached"),
+            Err(error) => self.misbehaved(key, &error),
+        }
+    }
+
+    fn take_contents(
+        &mut self,
+        now: Timestamp,
+        key: u64,
+        content: &mut Vec<u8>,
+    ) -> Result<Next, IntakeError> {
+        let session = SessionId::new(self.around.index, key);
+        let Some(peer) = self.peers.get_mut(key) else { return Ok(Next::Wait) };
+        let Some(id) = peer.link.datagrams() else { return Ok(Next::Wait) };
+        peer.heard = now;
+        loop {
+            if matches!(peer.phase, Phase::Attaching(_) | Phase::Leaving(..)) {
+                return Ok(Next::Wait);
+            }
+            let transport = self.datagrams.as_mut().and_then(|datagrams| datagrams.session(id));
+            let Some(transport) = transport else { return Ok(Next::Leave) };
+            content.clear();
+            if !transport.read(content)? {
+                return Ok(Next::Wait);
+            }
+            if let Phase::Live(live) = &mut peer.phase {
+                if !take_messages(content, session, live, &mut self.outgoing)? {
+                    return Ok(Next::Leave);
+                }
+            } else {
+                transport.trust();
+                let channel_key = transport.peer().static_key;
+                return peer.attach(content, session, channel_key, &mut self.outgoing);
+            }
+        }
+    }
+
+    fn stream(&mut self, key: u64) -> Option<&mut StreamLink> {
+        self.peers.get_mut(key)?.link.stream()
+    }
+
     /// Has the connection woken when there is more; at once, if there is.
     fn wait_readable(&mut self, key: u64) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
-        match peer.link.wait_readable() {
+        let Some(link) = self.stream(key) else { return };
+        match link.wait_readable() {
             Ok(Readable::Later) => {}
-            Ok(Readable::Now) => peer.link.signal.again(),
+            Ok(Readable::Now) => link.signal.again(),
             Err(_) => self.close(key, "socket failed"),
+        }
+    }
+}
+
+impl Peer {
+    /// Keeps what was read and not taken.
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Some(link) = self.link.stream() {
+            link.keep(bytes);
         }
     }
 }
@@ -195,14 +325,15 @@ fn take_packets(
         if is_stranger && handshakes == Handshakes::Queue && begins_with_handshake(rest) {
             return Ok(Next::QueueHandshake);
         }
-        let Some(received) = peer.link.connection.receive(rest)? else {
+        let Some(link) = peer.link.stream() else { return Ok(Next::Wait) };
+        let Some(received) = link.connection.receive(rest)? else {
             return Ok(Next::Wait);
         };
         *taken += received.consumed;
         match received.kind {
             ReceivedKind::Content(content) => match &mut peer.phase {
                 Phase::Live(live) => {
-                    peer.link.heard = now;
+                    peer.heard = now;
                     if !take_messages(content, session, live, outgoing)? {
                         return Ok(Next::Leave);
                     }
@@ -212,30 +343,38 @@ fn take_packets(
                 | Phase::Greeted
                 | Phase::Attaching(_)
                 | Phase::Leaving(..) => {
-                    let early = take_attach(content)?;
-                    let (attach, early) = early;
-                    let channel_key =
-                        peer.link.connection.peer().ok_or(ConnectionError::NotEstablished)?;
-                    outgoing.push(Input::Attach {
-                        session,
-                        channel_key: channel_key.static_key,
-                        address: peer.link.address.ip().to_canonical(),
-                        attach,
-                    });
-                    peer.link.connection.allow_full_packets();
-                    return Ok(Next::AwaitHub(early));
+                    let who = link.connection.peer().ok_or(ConnectionError::NotEstablished)?;
+                    let channel_key = who.static_key;
+                    link.connection.allow_full_packets();
+                    return peer.attach(content, session, channel_key, outgoing);
                 }
             },
             ReceivedKind::Handshake => {
+                link.transmit();
                 peer.phase = Phase::Greeted;
-                peer.link.transmit();
             }
             ReceivedKind::Probe => {
-                peer.link.transmit();
+                link.transmit();
             }
             // For initiators; a responder never says so.
             ReceivedKind::Established | ReceivedKind::Beacon(_) => {}
         }
+    }
+}
+
+impl Peer {
+    /// Takes the first content of a connection, which has to begin with `Attach`.
+    fn attach(
+        &self,
+        content: &[u8],
+        session: SessionId,
+        channel_key: PublicKey,
+        outgoing: &mut Outgoing,
+    ) -> Result<Next, IntakeError> {
+        let (attach, early) = take_attach(content)?;
+        let address = self.address.ip().to_canonical();
+        outgoing.push(Input::Attach { session, channel_key, address, attach });
+        Ok(Next::AwaitHub(early))
     }
 }
 

@@ -1,12 +1,12 @@
 //! One connection's socket with its protocol state: bytes in, packets out, and nothing held while
-//! it is idle.
+//! it is idle. Over datagrams all connections share sockets, and the state is in
+//! [`super::datagrams`].
 //!
 //! Reading and sealing happen in buffers of the shard's thread. A link owns bytes only while a
 //! packet has arrived in part, or while the socket took a sealed one in part.
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -14,8 +14,10 @@ use std::{
 use protocol::{
     connection::Connection,
     limits::PACKET_BYTES_BEFORE_LOGIN_MAX,
-    time::Timestamp,
-    transport::{packet::PacketKind, stream::LENGTH_BYTES},
+    transport::{
+        packet::{ConnectionId, PacketKind},
+        stream::LENGTH_BYTES,
+    },
 };
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
@@ -23,26 +25,52 @@ use tokio::{
 };
 
 use super::ready::LinkSignal;
-use crate::net::admission::Permit;
 
 /// Bytes read at a time before login: enough for what an honest client sends then, and the most a
 /// stranger makes us keep.
 const READ_BYTES_BEFORE_LOGIN: usize = 2 * (LENGTH_BYTES + PACKET_BYTES_BEFORE_LOGIN_MAX);
 
-/// A connection.
+/// How a connection is connected.
 #[derive(Debug)]
-pub(super) struct Link {
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most connections are streams, and are boxed as a whole"
+)]
+pub(super) enum Link {
+    /// By a socket of its own.
+    Stream(StreamLink),
+    /// By datagrams with this connection id.
+    Datagrams(ConnectionId),
+}
+
+impl Link {
+    /// The socket of a connection that has one.
+    pub(super) const fn stream(&mut self) -> Option<&mut StreamLink> {
+        match self {
+            Self::Stream(link) => Some(link),
+            Self::Datagrams(_) => None,
+        }
+    }
+
+    /// The connection id of one that has none.
+    pub(super) const fn datagrams(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Stream(_) => None,
+            Self::Datagrams(id) => Some(*id),
+        }
+    }
+}
+
+/// A connection over a byte stream.
+#[derive(Debug)]
+pub(super) struct StreamLink {
     stream: TcpStream,
     pub(super) connection: Connection,
     pub(super) signal: LinkSignal,
-    pub(super) address: SocketAddr,
-    /// When the peer was last heard.
-    pub(super) heard: Timestamp,
     // The front of a packet whose rest has not arrived, or packets that have to wait.
     partial: Vec<u8>,
     // The rest of what the socket did not take.
     unsent: Vec<u8>,
-    _permit: Permit,
 }
 
 /// What a read brought.
@@ -69,25 +97,9 @@ pub(super) enum WriteOutcome {
     Broken,
 }
 
-impl Link {
-    pub(super) fn new(
-        stream: TcpStream,
-        connection: Connection,
-        signal: LinkSignal,
-        address: SocketAddr,
-        permit: Permit,
-        now: Timestamp,
-    ) -> Self {
-        Self {
-            stream,
-            connection,
-            signal,
-            address,
-            heard: now,
-            partial: Vec::new(),
-            unsent: Vec::new(),
-            _permit: permit,
-        }
+impl StreamLink {
+    pub(super) fn new(stream: TcpStream, connection: Connection, signal: LinkSignal) -> Self {
+        Self { stream, connection, signal, partial: Vec::new(), unsent: Vec::new() }
     }
 
     /// Reads into `buffer`, behind what is kept from before. Asks to be woken if there is nothing.

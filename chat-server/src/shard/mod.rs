@@ -17,6 +17,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
@@ -37,8 +38,9 @@ use tokio::{
 use tracing::{debug, warn};
 
 use self::{
+    datagrams::{DatagramSetup, Datagrams},
     followers::Followers,
-    link::{Link, WriteOutcome},
+    link::{Link, StreamLink, WriteOutcome},
     mail::{Accepted, ShardMail},
     outgoing::Outgoing,
     ready::{LinkSignal, ReadyList},
@@ -47,7 +49,7 @@ use self::{
 use crate::{
     clock::Clock,
     hub::{Input, Publication, SessionId, ToSession},
-    net::acceptor::ShardHandle,
+    net::{acceptor::ShardHandle, admission::Permit},
     session::Session,
     tail::Tails,
     threads::{
@@ -56,6 +58,7 @@ use crate::{
     },
 };
 
+pub(crate) mod datagrams;
 mod followers;
 mod intake;
 mod link;
@@ -97,6 +100,8 @@ pub(crate) struct ShardSurroundings {
     pub(crate) hub: Arc<HubInbox>,
     pub(crate) reads: Arc<ReadQueue>,
     pub(crate) clock: Clock,
+    /// Sockets for datagrams, if this shard has them.
+    pub(crate) datagrams: Option<DatagramSetup>,
 }
 
 /// What a shard enforces.
@@ -113,15 +118,23 @@ pub(crate) struct ShardLimits {
 /// Makes what runs on the shard's thread.
 pub(crate) fn start(
     setup: ShardSetup,
-    surroundings: ShardSurroundings,
+    mut surroundings: ShardSurroundings,
 ) -> io::Result<impl FnOnce() + Send> {
     // One task: after each of its turns the kernel is asked what is new.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build()?;
+    let datagrams = {
+        // Sockets and timers belong to the runtime that they are made in.
+        let _inside = runtime.enter();
+        let new =
+            |datagrams| Datagrams::new(datagrams, Arc::clone(&setup.responder), surroundings.index);
+        surroundings.datagrams.take().map(new).transpose()?
+    };
     Ok(move || {
         // A task of its own is woken without a system call, unlike the future that `block_on`
         // drives; and a turn takes as long as it takes, whatever tokio thinks is fair.
-        let turns = async { tokio::task::unconstrained(Shard::new(setup, surroundings)).await };
+        let turns =
+            async { tokio::task::unconstrained(Shard::new(setup, surroundings, datagrams)).await };
         let ended = runtime.block_on(async { tokio::spawn(turns).await });
         if let Err(error) = ended {
             tracing::error!(%error, "a shard has panicked");
@@ -139,6 +152,7 @@ struct Shard {
     tails: Tails,
     followers: Followers,
     outgoing: Outgoing,
+    datagrams: Option<Datagrams>,
     /// Connections that have not logged in, oldest first; also some that have since.
     newcomers: VecDeque<u64>,
     logins_pending: usize,
@@ -160,11 +174,16 @@ struct Buffers {
     mail: Vec<ShardMail>,
     ready: Vec<u64>,
     held: Vec<u64>,
+    content: Vec<u8>,
 }
 
 /// A connection and how far it has come.
 struct Peer {
     link: Link,
+    address: SocketAddr,
+    /// When the peer was last heard.
+    heard: Timestamp,
+    _permit: Permit,
     phase: Phase,
     /// What its session follows.
     follows: Vec<ConversationId>,
@@ -192,7 +211,9 @@ enum Phase {
 impl Peer {
     /// Gives the expanded keys back.
     fn rest(&mut self) {
-        self.link.rest();
+        if let Some(link) = self.link.stream() {
+            link.rest();
+        }
         self.is_awake = false;
     }
 }
@@ -216,7 +237,7 @@ impl Future for Shard {
 }
 
 impl Shard {
-    fn new(setup: ShardSetup, around: ShardSurroundings) -> Self {
+    fn new(setup: ShardSetup, around: ShardSurroundings, datagrams: Option<Datagrams>) -> Self {
         let mut sweep = interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -229,6 +250,7 @@ impl Shard {
             tails: Tails::new(setup.tail_bytes),
             followers: Followers::default(),
             outgoing: Outgoing::default(),
+            datagrams,
             newcomers: VecDeque::new(),
             logins_pending: 0,
             handshakes: VecDeque::new(),
@@ -241,6 +263,7 @@ impl Shard {
                 mail: Vec::new(),
                 ready: Vec::new(),
                 held: Vec::new(),
+                content: Vec::new(),
             },
             stopped: false,
         }
@@ -253,14 +276,15 @@ impl Shard {
             return;
         }
         self.take_ready(now, context.waker());
-        self.answer_handshakes(now);
+        self.take_datagrams(now, context);
+        self.answer_handshakes(now, context.waker());
         self.outgoing.post(&self.around.hub);
         self.send_due(now);
         while self.peers.len() > 0 && self.sweep.poll_tick(context).is_ready() {
             self.sweep(now);
         }
-        if !self.handshakes.is_empty() {
-            context.waker().wake_by_ref();
+        if let Some(datagrams) = &mut self.datagrams {
+            datagrams.flush(now, self.around.clock, context);
         }
     }
 
@@ -282,8 +306,10 @@ impl Shard {
                 }
                 ShardMail::ReadAgain => {
                     for key in std::mem::take(&mut self.buffers.held) {
-                        if let Some(peer) = self.peers.get_mut(key) {
-                            peer.link.signal.again();
+                        match self.peers.get_mut(key).map(|peer| &mut peer.link) {
+                            Some(Link::Stream(link)) => link.signal.again(),
+                            Some(Link::Datagrams(_)) => self.read_datagrams(now, key),
+                            None => {}
                         }
                     }
                 }
@@ -332,9 +358,11 @@ impl Shard {
             let signal = LinkSignal::new(ready, key);
             // Whatever has arrived already is looked at in this turn.
             signal.again();
-            let link = Link::new(stream, connection, signal, address, permit, now);
             Some(Peer {
-                link,
+                link: Link::Stream(StreamLink::new(stream, connection, signal)),
+                address,
+                heard: now,
+                _permit: permit,
                 phase: Phase::Silent,
                 follows: Vec::new(),
                 is_due: false,
@@ -408,9 +436,11 @@ impl Shard {
         let mut ready = std::mem::take(&mut self.buffers.ready);
         self.ready.take(&mut ready, waker);
         for key in ready.drain(..) {
-            let Some(peer) = self.peers.get_mut(key) else { continue };
-            peer.link.signal.clear();
-            match peer.link.flush() {
+            let Some(link) = self.peers.get_mut(key).and_then(|peer| peer.link.stream()) else {
+                continue;
+            };
+            link.signal.clear();
+            match link.flush() {
                 WriteOutcome::Done => mark_due(&mut self.peers, &mut self.due, key),
                 WriteOutcome::Waits => {}
                 WriteOutcome::Broken => {
@@ -427,10 +457,19 @@ impl Shard {
         self.buffers.ready = ready;
     }
 
-    fn answer_handshakes(&mut self, now: Timestamp) {
-        for _ in 0..HANDSHAKES_PER_TURN {
-            let Some(key) = self.handshakes.pop_front() else { return };
+    /// A few in each turn, on streams and in datagrams alike.
+    fn answer_handshakes(&mut self, now: Timestamp, waker: &Waker) {
+        let mut left = HANDSHAKES_PER_TURN;
+        while left > 0
+            && let Some(key) = self.handshakes.pop_front()
+        {
             self.answer_handshake(now, key);
+            left -= 1;
+        }
+        let datagrams = self.datagrams.as_mut();
+        let more = datagrams.is_some_and(|datagrams| datagrams.answer_handshakes(now, left.max(1)));
+        if more || !self.handshakes.is_empty() {
+            waker.wake_by_ref();
         }
     }
 
@@ -474,7 +513,13 @@ impl Shard {
         peer.is_due = false;
         match &mut peer.phase {
             Phase::Live(session) => {
-                let outcome = compose(&mut peer.link, session, &self.tails, &mut self.buffers.seal);
+                let outcome = compose(
+                    &mut peer.link,
+                    self.datagrams.as_mut(),
+                    session,
+                    &self.tails,
+                    &mut self.buffers.seal,
+                );
                 if outcome == WriteOutcome::Broken {
                     return Sent::Gone;
                 }
@@ -488,8 +533,22 @@ impl Shard {
                 Sent::Fine
             }
             Phase::Leaving(session, _) => {
-                let outcome = compose(&mut peer.link, session, &self.tails, &mut self.buffers.seal);
-                let has_left = peer.link.is_flushed() && !session.has_output();
+                let datagrams = self.datagrams.as_mut();
+                let outcome = compose(
+                    &mut peer.link,
+                    datagrams,
+                    session,
+                    &self.tails,
+                    &mut self.buffers.seal,
+                );
+                let is_flushed = match &mut peer.link {
+                    Link::Stream(link) => link.is_flushed(),
+                    Link::Datagrams(id) => {
+                        let session = self.datagrams.as_mut().and_then(|it| it.session(*id));
+                        session.is_none_or(|session| session.is_flushed())
+                    }
+                };
+                let has_left = is_flushed && !session.has_output();
                 if outcome == WriteOutcome::Broken || has_left { Sent::Gone } else { Sent::Fine }
             }
             Phase::Silent | Phase::Queued | Phase::Greeted | Phase::Attaching(_) => Sent::Fine,
@@ -499,7 +558,7 @@ impl Shard {
     fn sweep(&mut self, now: Timestamp) {
         let mut expired = Vec::new();
         for (key, peer) in self.peers.iter_mut() {
-            let silence = now.since(peer.link.heard);
+            let silence = now.since(peer.heard);
             let reason = match &mut peer.phase {
                 // `heard` is when it was accepted: bytes that trickle in buy no time.
                 Phase::Silent | Phase::Queued | Phase::Greeted | Phase::Attaching(_) => {
@@ -508,7 +567,9 @@ impl Shard {
                 Phase::Live(session) => {
                     if silence > REST_AFTER {
                         session.rest();
-                        peer.link.rest();
+                        if let Some(link) = peer.link.stream() {
+                            link.rest();
+                        }
                         peer.is_awake = false;
                     }
                     (silence > self.limits.silence_max).then_some("silence_max reached")
@@ -527,7 +588,10 @@ impl Shard {
     /// Forgets a connection. The hub hears of it if it knew it.
     fn close(&mut self, key: u64, reason: &'static str) {
         let Some(peer) = self.peers.remove(key) else { return };
-        debug!(address = %peer.link.address, reason, "connection closed");
+        debug!(address = %peer.address, reason, "connection closed");
+        if let (Some(id), Some(datagrams)) = (peer.link.datagrams(), &mut self.datagrams) {
+            datagrams.close(self.around.clock.now(), id);
+        }
         if peer.phase.is_login_pending() {
             self.logins_pending -= 1;
         }
@@ -547,6 +611,9 @@ impl Shard {
             self.close(key, "the relay stops");
         }
         self.outgoing.post(&self.around.hub);
+        if let Some(datagrams) = &mut self.datagrams {
+            datagrams.flush_sockets();
+        }
         self.stopped = true;
     }
 }
@@ -570,10 +637,36 @@ enum Sent {
     Gone,
 }
 
-/// Sends what a session has to say until nothing is left or the socket is full: packets of the
-/// size that seals best, several to a system call.
+/// Gives a session's words to its connection until nothing is left or it takes no more.
 fn compose(
     link: &mut Link,
+    datagrams: Option<&mut Datagrams>,
+    session: &mut Session,
+    tails: &Tails,
+    scratch: &mut Vec<u8>,
+) -> WriteOutcome {
+    match link {
+        Link::Stream(link) => compose_stream(link, session, tails, scratch),
+        Link::Datagrams(id) => {
+            let Some(transport) = datagrams.and_then(|datagrams| datagrams.session(*id)) else {
+                return WriteOutcome::Broken;
+            };
+            while transport.has_room() && session.has_output() {
+                scratch.clear();
+                session.compose(tails, scratch, BATCH_BYTES_TARGET);
+                if scratch.is_empty() {
+                    break;
+                }
+                transport.write(scratch);
+            }
+            WriteOutcome::Done
+        }
+    }
+}
+
+/// Packets of the size that seals best, several to a system call.
+fn compose_stream(
+    link: &mut StreamLink,
     session: &mut Session,
     tails: &Tails,
     scratch: &mut Vec<u8>,

@@ -23,6 +23,7 @@ use crate::{
     net::acceptor::ShardHandle,
     shard::{
         self, ShardSetup, ShardSurroundings,
+        datagrams::DatagramSetup,
         mail::{ShardBox, ShardMail},
     },
     store::{Store, StoreError},
@@ -54,6 +55,8 @@ pub(crate) struct ThreadsSetup {
     pub(crate) clock: Clock,
     pub(crate) shards: usize,
     pub(crate) shard: ShardSetup,
+    /// For the first shard: datagrams share few sockets.
+    pub(crate) datagrams: Option<DatagramSetup>,
 }
 
 /// The running threads. Dropping them tells them to end without waiting.
@@ -70,7 +73,7 @@ pub(crate) struct Threads {
 impl Threads {
     /// Starts all of them.
     pub(crate) fn start(setup: ThreadsSetup) -> Result<Self, StartThreadsError> {
-        let ThreadsSetup { hub, store, clock, shards, shard } = setup;
+        let ThreadsSetup { hub, store, clock, shards, shard, mut datagrams } = setup;
         let new_shard = || ShardHandle {
             mail: Arc::new(ShardBox::default()),
             connections: Arc::new(AtomicUsize::new(0)),
@@ -103,6 +106,7 @@ impl Threads {
                 hub: Arc::clone(&threads.hub),
                 reads: Arc::clone(&threads.reads),
                 clock,
+                datagrams: datagrams.take(),
             };
             let setup = shard.clone();
             let run = shard::start(setup, surroundings)?;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     engine::{Disconnect, LinkStatus, StopReason},
-    net::tcp::Link,
+    net::Link,
 };
 
 impl Owner {
@@ -44,6 +44,7 @@ impl Owner {
             LinkStatus::Live if !self.engine.is_listed() => LinkView::Syncing,
             LinkStatus::Live => LinkView::Online {
                 address: self.relay.link().map(|link| link.peer().to_string()).unwrap_or_default(),
+                transport: self.relay.link().map_or("", Link::transport).to_owned(),
             },
             LinkStatus::Stopped(reason) => match reason {
                 StopReason::Superseded => LinkView::Stopped {
