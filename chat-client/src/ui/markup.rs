@@ -55,7 +55,10 @@ pub(super) fn rows(
     if rows.iter().all(|row: &Row| row.line.width() == 0) {
         rows.clear();
         // Nothing but the marks of an empty block.
-        rows.extend(lines.into_iter().map(|line| Line::styled(line, theme.text).into()));
+        let broken = lines
+            .iter()
+            .flat_map(|line| text::breaks(line, cells).into_iter().map(|row| line[row].to_owned()));
+        rows.extend(broken.map(|row| Line::styled(row, theme.text).into()));
     }
     rows
 }
@@ -411,6 +414,14 @@ mod tests {
             .map(|span| span.content.as_ref())
             .collect();
         assert_eq!(marked, ["@ada", "Ada"]);
+    }
+
+    #[test]
+    fn a_block_without_code_is_shown_as_it_was_written() {
+        let theme = Theme::of(Look::PLAIN);
+        let rows = rows("~~~-][", 3, "ada", &Highlights::default(), &theme);
+        let rows: Vec<String> = rows.iter().map(|row| row.line.to_string()).collect();
+        assert_eq!(rows, ["~~~", "-]["]);
     }
 
     proptest! {
