@@ -8,6 +8,7 @@ mod first_minute;
 mod future;
 mod hostile;
 mod linear;
+mod lossy;
 mod restore;
 mod single;
 mod terminal;

@@ -8,6 +8,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use protocol::invitation::Invitation;
 use serde::Deserialize;
 
 /// A person with a home directory and a way to the relay.
@@ -15,8 +16,8 @@ use serde::Deserialize;
 pub struct Chat {
     binary: PathBuf,
     home: PathBuf,
-    relay: SocketAddr,
-    key: String,
+    /// The flags that lead to the relay.
+    way: Vec<String>,
     name: String,
 }
 
@@ -70,10 +71,25 @@ impl Chat {
         Ok(Self {
             binary: Self::binary()?,
             home: home.as_ref().to_owned(),
-            relay,
-            key: key.to_owned(),
+            way: vec!["--relay".into(), relay.to_string(), "--trust".into(), key.to_owned()],
             name: name.to_owned(),
         })
+    }
+
+    /// A person who was invited, and goes there by datagrams.
+    ///
+    /// # Errors
+    ///
+    /// If there is no client to run.
+    pub fn by_datagrams(
+        home: impl AsRef<Path>,
+        invitation: &Invitation,
+        name: &str,
+    ) -> io::Result<Self> {
+        let invitation = invitation.to_string();
+        let way = ["--transport", "udp", "--relay", &invitation].map(str::to_owned).into();
+        let home = home.as_ref().to_owned();
+        Ok(Self { binary: Self::binary()?, home, way, name: name.to_owned() })
     }
 
     /// The same person with another program, such as a script that runs the client.
@@ -105,7 +121,8 @@ impl Chat {
             .args(arguments)
             .arg("--home")
             .arg(&self.home)
-            .args(["--relay", &self.relay.to_string(), "--trust", &self.key, "--name", &self.name])
+            .args(&self.way)
+            .args(["--name", &self.name])
             .env_remove("CHAT_HOME")
             .env("TZ", "UTC")
             .stdin(Stdio::null())

@@ -7,7 +7,7 @@
 //!   pty        a program in a terminal              screen     what a person sees there
 //!   loopback   a network of its own                 keys       what a person types
 //!   lines      what a child prints                chat       the real client as a child process
-//!   machine    people in front of terminals
+//!   machine    people in front of terminals     path       loses datagrams on their way
 //! ```
 
 pub mod chat;
@@ -17,6 +17,7 @@ pub mod keys;
 pub mod lines;
 pub mod loopback;
 pub mod machine;
+pub mod path;
 pub mod process;
 pub mod proxy;
 pub mod pty;

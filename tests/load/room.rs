@@ -75,6 +75,8 @@ pub(crate) struct Room {
     window: Cell<Option<u64>>,
     // The place of the first message sent here.
     first_seq: u64,
+    // Records of people who are not of the crowd: that they joined.
+    visitors: Cell<u64>,
 }
 
 /// A member who sends.
@@ -180,6 +182,7 @@ impl Room {
             failures: RefCell::default(),
             window: Cell::new(None),
             first_seq,
+            visitors: Cell::new(0),
         }
     }
 
@@ -259,7 +262,13 @@ impl Room {
 
     /// The place behind the last message sent.
     fn end_seq(&self) -> u64 {
-        self.first_seq + self.senders.iter().map(|sender| sender.sent.get()).sum::<u64>()
+        let sent: u64 = self.senders.iter().map(|sender| sender.sent.get()).sum();
+        self.first_seq + self.visitors.get() + sent
+    }
+
+    /// Somebody joins who is not of the crowd: one more record than was sent.
+    pub(crate) fn expect_visitor(&self) {
+        self.visitors.set(self.visitors.get() + 1);
     }
 
     fn unacknowledged(&self) -> u64 {
@@ -268,7 +277,9 @@ impl Room {
 
     /// What went wrong so far, if nothing is under way.
     pub(crate) fn faults(&self) -> Faults {
-        let mut faults = Faults { foreign: self.foreign.get(), ..Faults::default() };
+        // That a visitor joined is the relay's record, and not one of ours.
+        let foreign = self.foreign.get().saturating_sub(self.visitors.get());
+        let mut faults = Faults { foreign, ..Faults::default() };
         for order in &self.received {
             faults += order.borrow().faults(self.end_seq());
         }

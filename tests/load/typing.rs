@@ -73,6 +73,7 @@ pub(crate) async fn run(options: &Typing, common: &Common) -> Result<Report, Ben
 
     let keys = options.keys;
     let typed = KEY_INTERVAL * keys + SETTLE;
+    room.expect_visitor();
     let typing = tokio::task::spawn_blocking(move || type_and_rest(&ada, keys));
     room.pace(options.rate, typed).await;
     room.finish().await;

@@ -114,6 +114,19 @@ impl Asker<'_> {
             }
             Ask::Block(name) => self.block(name, Verdict::Yes).await,
             Ask::Unblock(name) => self.block(name, Verdict::No).await,
+            Ask::Connection => {
+                let NodeAnswer::Health(health) = self.caller.call(Call::Health).await? else {
+                    return done("");
+                };
+                let rows = health.datagrams.into_iter().chain(health.socket);
+                let lines: Vec<_> =
+                    rows.map(|(name, value)| format!("{name:<16} {value}")).collect();
+                if lines.is_empty() {
+                    done("not connected")
+                } else {
+                    Ok(Answer::List("connection".to_owned(), lines))
+                }
+            }
             Ask::Reconnect => {
                 self.caller.call(Call::Reconnect).await?;
                 done("")

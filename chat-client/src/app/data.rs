@@ -35,7 +35,7 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
                     effects.extend(on_summary(app, summary));
                 }
             }
-            effects.extend(find::count_mentions(app));
+            app.counts_mentions = true;
             effects.extend(layout::restore(app));
             leave_gone(app, effects)
         }
@@ -49,7 +49,14 @@ pub(super) fn update(app: &mut App, data: Data) -> Vec<Effect> {
             }
             Vec::new()
         }
-        Data::Page(page) => on_page(app, page),
+        Data::Page(page) => {
+            let mut effects = on_page(app, page);
+            // Behind the first page, so that nothing on the screen waits for it.
+            if std::mem::take(&mut app.counts_mentions) {
+                effects.extend(find::count_mentions(app));
+            }
+            effects
+        }
         Data::Appended(id, entries) => on_appended(app, id, entries),
         Data::Forked(id) => on_forked(app, id),
         Data::Pending(pending) => on_pending(app, pending),

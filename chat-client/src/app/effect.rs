@@ -116,6 +116,8 @@ pub enum Ask {
     Block(String),
     /// Take them again.
     Unblock(String),
+    /// What the connection has measured and counted.
+    Connection,
     /// Try to connect now.
     Reconnect,
 }

@@ -216,7 +216,7 @@ mod tests {
     use super::*;
     use crate::app::{
         conversation::Summary,
-        event::{Data, Event, Place},
+        event::{Data, Event, Page, Place},
         fixture::{app, at, direct, id, load, press, room, text},
         update,
     };
@@ -230,8 +230,15 @@ mod tests {
     fn what_named_me_before_the_start_is_counted_unless_it_was_read() {
         let mut app = app(vec![]);
         let read = Summary { head: Seq(9), read: Seq(4), unread: 5, ..room(2, "lab") };
-        let effects =
-            update(&mut app, Event::Data(Data::Conversations(vec![room(1, "lobby"), read])));
+        update(&mut app, Event::Data(Data::Conversations(vec![room(1, "lobby"), read])));
+        let page = Page {
+            conversation: id(1),
+            place: Place::Newest,
+            entries: Vec::new(),
+            amends: Vec::new(),
+            is_oldest: true,
+        };
+        let effects = update(&mut app, Event::Data(Data::Page(page)));
         let ask = Effect::Search(Purpose::Count, Query::mentions("ada"));
         assert!(effects.contains(&ask), "{effects:?}");
         let finding = |seq| Finding {

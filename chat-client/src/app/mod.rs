@@ -148,6 +148,8 @@ pub struct App {
     trail: Vec<jump::Spot>,
     /// A search that is under way: its line.
     asked: Option<String>,
+    /// What names this account and is unread has to be counted again.
+    counts_mentions: bool,
     current: Option<ConversationId>,
     /// A second conversation on the screen, to be read only.
     beside: Option<ConversationId>,
@@ -240,6 +242,7 @@ impl App {
             outbox: BTreeMap::new(),
             trail: Vec::new(),
             asked: None,
+            counts_mentions: false,
             current: None,
             beside: None,
             previous: None,

@@ -9,11 +9,12 @@ use std::{
     io,
     pin::{Pin, pin},
     task::Poll,
+    time::Duration,
 };
 
 use jiff::tz::TimeZone;
 use protocol::ids::ConversationId;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     App, Colour,
@@ -43,6 +44,9 @@ use crate::{
 
 /// Most effects that wait for a node: far more than a person causes while one opens.
 const UNPERFORMED_MAX: usize = 1_000;
+
+/// Between two frames that nobody waits for.
+const FRAME_INTERVAL: Duration = Duration::from_millis(16);
 
 type Step = Pin<Box<dyn Future<Output = Outcome>>>;
 /// An editor at work.
@@ -130,22 +134,38 @@ enum Happening {
     TerminalGone(Option<io::Error>),
 }
 
+impl Happening {
+    /// Whether the person waits to see what it does. What only happens to come can wait for the next
+    /// frame: a busy room is drawn as often as anybody can look.
+    const fn is_awaited(&self) -> bool {
+        !matches!(self, Self::Event(Event::Data(_) | Event::Clock(_) | Event::Highlighted(..)))
+    }
+}
+
 impl Client {
     async fn run(&mut self) -> io::Result<()> {
         self.face.set_wheel(self.app.wheel)?;
         self.show()?;
+        let mut next_frame = Instant::now();
         while self.flow == Flow::Go {
             let mut happening = Some(self.next().await);
             let mut taken = 0;
+            let mut is_awaited = false;
             while let Some(next) = happening.take() {
+                is_awaited |= next.is_awaited();
                 self.take(next).await?;
                 taken += 1;
-                if taken < self.face.burst_max() && self.flow == Flow::Go {
-                    happening = self.next_if_ready().await;
+                if taken == self.face.burst_max() || self.flow == Flow::Leave {
+                    break;
+                }
+                happening = self.next_if_ready().await;
+                if happening.is_none() && !is_awaited {
+                    happening = timeout_at(next_frame, self.next()).await.ok();
                 }
             }
             self.keep_layout();
             self.show()?;
+            next_frame = Instant::now() + FRAME_INTERVAL;
         }
         Ok(())
     }

@@ -78,6 +78,8 @@ pub enum Verb {
     Goto,
     /// Go back by a page.
     Older,
+    /// What the connection does.
+    Net,
     /// Connect now.
     Reconnect,
     /// What calls from here.
@@ -136,6 +138,7 @@ pub const COMMANDS: &[Command] = &[
     command(&["block", "ignore"], "NAME", Verb::Block, "take no direct messages from somebody"),
     command(&["unblock", "unignore"], "NAME", Verb::Unblock, "take them again"),
     command(&["nick"], "NAME", Verb::Nick, "take another name"),
+    command(&["net"], "", Verb::Net, "round trip, losses and retransmissions"),
     command(&["reconnect"], "", Verb::Reconnect, "try to connect now"),
     command(&["notify"], "[LEVEL|test]", Verb::Notify, "notify of all, mentions or nothing (off)"),
     command(&["set"], "[NAME [VALUE]]", Verb::Set, "show or change settings; /set save keeps them"),

@@ -118,6 +118,7 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         Verb::Mentions => Ok(find::mentions(app)),
         Verb::Goto => jump::goto(app, arguments),
         Verb::Older => Ok(update::scroll(app, Motion::PageUp)),
+        Verb::Net => ask(Ask::Connection),
         Verb::Reconnect => ask(Ask::Reconnect),
         Verb::Notify => notify::perform(app, first),
         Verb::Set => set::perform(app, first, rest),

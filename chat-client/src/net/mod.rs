@@ -119,6 +119,14 @@ impl Link {
         }
     }
 
+    /// What the transport has measured and counted; on a stream the kernel does, and keeps it.
+    pub fn counters(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Tcp(_) => Vec::new(),
+            Self::Udp(link) => link.counters(),
+        }
+    }
+
     /// The socket options that matter, as the kernel reports them.
     pub fn options(&self) -> Vec<(String, String)> {
         match self {

@@ -13,7 +13,6 @@ use protocol::{
     limits::BATCH_BYTES_TARGET,
     message::{ClientMessage, MessageReader, RelayMessage},
     time::Timestamp,
-    transport::datagram::Stats,
 };
 use tokio::{
     net::UdpSocket,
@@ -200,9 +199,32 @@ impl Link {
         self.send_due();
     }
 
-    /// What the session has seen.
-    pub fn stats(&mut self) -> Option<Stats> {
-        self.client.session().map(|session| *session.stats())
+    /// What the transport has measured and counted, for people.
+    pub fn counters(&self) -> Vec<(String, String)> {
+        let Some(session) = self.client.established() else { return Vec::new() };
+        let (rtt, stats) = (session.rtt(), session.stats());
+        let (in_flight, window) = session.window();
+        let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+        let row = |name: &str, value: String| (name.to_owned(), value);
+        vec![
+            row("round trip", format!("{}, at least {}", ms(rtt.smoothed()), ms(rtt.minimum()))),
+            row("window", format!("{in_flight} of {window} bytes under way")),
+            row("datagrams", format!("up to {} bytes", session.datagram_bytes())),
+            row("sent", format!("{} packets, {} bytes", stats.packets_sent, stats.bytes_sent)),
+            row(
+                "received",
+                format!("{} packets, {} bytes", stats.packets_received, stats.bytes_received),
+            ),
+            row(
+                "lost",
+                format!(
+                    "{} by order, {} by time, {} of them arrived after all",
+                    stats.lost_by_order, stats.lost_by_time, stats.spurious
+                ),
+            ),
+            row("sent again", format!("{} overdue, {} further copies", stats.probed, stats.copies)),
+            row("duplicates", stats.duplicates.to_string()),
+        ]
     }
 
     /// The socket options that matter, as the kernel reports them.

@@ -581,6 +581,8 @@ pub struct Health {
     pub store: Option<String>,
     /// Socket options of the connection, as the kernel reports them.
     pub socket: Vec<(String, String)>,
+    /// What the transport has measured and counted, over datagrams.
+    pub datagrams: Vec<(String, String)>,
 }
 
 /// What a front end hears without asking.

@@ -1,13 +1,16 @@
 //! The thread that owns the store: one request after the other, answers in the same order, so that
 //! a page read after a change shows it.
 
-use std::thread;
+use std::{
+    sync::mpsc::{
+        Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
+    },
+    thread,
+    time::Duration,
+};
 
 use protocol::ids::{ConversationId, Seq};
-use tokio::sync::{
-    mpsc::{self, error::TryRecvError},
-    oneshot,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use super::call::At;
 use crate::{
@@ -21,6 +24,10 @@ use crate::{
 
 /// Requests that may wait. The engine has one under way at a time; the rest are pages for views.
 const JOBS_MAX: usize = 64;
+
+/// How long nobody has to have asked for anything before the store files what waits for its index: a
+/// step takes tens of milliseconds, and whoever has just asked usually asks again.
+const IDLE_AFTER: Duration = Duration::from_millis(300);
 
 /// What the store is asked.
 #[derive(Debug)]
@@ -54,7 +61,7 @@ pub(super) enum Done {
 /// The store's thread, as the owner sees it.
 #[derive(Debug)]
 pub(super) struct Disk {
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<SyncSender<Job>>,
     done: mpsc::Receiver<Done>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -68,7 +75,7 @@ impl Disk {
     where
         S: Store + History + 'static,
     {
-        let (jobs, mut waiting) = mpsc::channel(JOBS_MAX);
+        let (jobs, waiting) = sync_channel(JOBS_MAX);
         let (answers, done) = mpsc::channel(JOBS_MAX);
         let (loaded, loading) = oneshot::channel();
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || {
@@ -87,7 +94,7 @@ impl Disk {
                     return;
                 }
             };
-            while let Some(job) = next_job(&mut waiting, &mut store) {
+            while let Some(job) = next_job(&waiting, &mut store) {
                 if answers.blocking_send(perform(&mut store, job)).is_err() {
                     break;
                 }
@@ -99,7 +106,9 @@ impl Disk {
     /// Hands a request over, or gives it back if too many wait.
     pub(super) fn request(&self, job: Job) -> Result<(), Box<Job>> {
         let jobs = self.jobs.as_ref().expect("taken only when dropped");
-        jobs.try_send(job).map_err(|error| Box::new(error.into_inner()))
+        jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(job) | TrySendError::Disconnected(job) => Box::new(job),
+        })
     }
 
     /// The next answer; `None` if the thread has died.
@@ -136,22 +145,28 @@ impl Loading {
     }
 }
 
-/// The next job; while there is none, the store files what waits for its index. `None` once nobody
-/// can ask any more.
-fn next_job(waiting: &mut mpsc::Receiver<Job>, store: &mut impl History) -> Option<Job> {
+/// The next job; after a while without one, the store files what waits for its index. `None` once
+/// nobody can ask any more.
+fn next_job(waiting: &Receiver<Job>, store: &mut impl History) -> Option<Job> {
+    match waiting.recv_timeout(IDLE_AFTER) {
+        Ok(job) => return Some(job),
+        Err(RecvTimeoutError::Disconnected) => return None,
+        Err(RecvTimeoutError::Timeout) => {}
+    }
     loop {
+        match store.index_when_idle() {
+            Ok(true) => {}
+            Ok(false) => return waiting.recv().ok(),
+            Err(failure) => {
+                // It stays to be done, and a search that needs it says why it cannot.
+                tracing::warn!(%failure, "cannot index what is stored");
+                return waiting.recv().ok();
+            }
+        }
         match waiting.try_recv() {
             Ok(job) => return Some(job),
             Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) => match store.index_when_idle() {
-                Ok(true) => {}
-                Ok(false) => return waiting.blocking_recv(),
-                Err(failure) => {
-                    // It stays to be done, and a search that needs it says why it cannot.
-                    tracing::warn!(%failure, "cannot index what is stored");
-                    return waiting.blocking_recv();
-                }
-            },
+            Err(TryRecvError::Empty) => {}
         }
     }
 }

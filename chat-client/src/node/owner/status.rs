@@ -91,6 +91,7 @@ impl Owner {
             outbox: self.engine.outbox().count(),
             store: self.engine.status().store.map(|failure| failure.to_string()),
             socket: self.relay.link().map(Link::options).unwrap_or_default(),
+            datagrams: self.relay.link().map(Link::counters).unwrap_or_default(),
         }
     }
 }

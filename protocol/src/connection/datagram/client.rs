@@ -209,6 +209,14 @@ impl Client {
         }
     }
 
+    /// The session as it is.
+    pub fn established(&self) -> Option<&Session> {
+        match &self.state {
+            State::Established(established) => Some(&established.session),
+            State::Initiating(_) | State::Closed => None,
+        }
+    }
+
     /// What answered meanwhile and could not prove to be the relay: a hint, never the truth.
     pub const fn announced(&self) -> Option<&Beacon> {
         self.announced.as_ref()

@@ -248,6 +248,16 @@ impl Session {
         self.transport.stats()
     }
 
+    /// Bytes that are under way, and that may be.
+    pub fn window(&self) -> (u64, u64) {
+        self.transport.window()
+    }
+
+    /// Bytes of a datagram, as large as the path is known to carry.
+    pub const fn datagram_bytes(&self) -> usize {
+        self.transport.datagram_bytes()
+    }
+
     /// Drops what can be computed again.
     pub fn rest(&mut self) {
         self.channel.rest();

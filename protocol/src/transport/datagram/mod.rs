@@ -326,7 +326,12 @@ impl Transport {
         }
         self.paced_until = None;
         let is_ack_due = self.received.due().is_some_and(|due| due <= now);
-        let may_send = self.has_something(now) && self.may_send(now);
+        let has_something = self.has_something(now);
+        if !has_something {
+            // Whatever rate is measured now, the path could carry more.
+            self.rate.on_app_limited(self.sent.in_flight());
+        }
+        let may_send = has_something && self.may_send(now);
         if !may_send && !is_ack_due {
             return None;
         }
@@ -355,7 +360,6 @@ impl Transport {
             SentPacket { sent_at: now, bytes, asks_now, is_probed: false, contents, snapshot }
         });
         if out.len() == start {
-            self.rate.on_app_limited(self.sent.in_flight());
             return None;
         }
         Some(self.finish_packet(out.len() - start, packet))

@@ -1,0 +1,135 @@
+//! Two people over datagrams on a path that loses every fifth in each direction, delays, repeats and
+//! reorders, and is dark for a while: every message arrives exactly once and in order, on the same
+//! login.
+
+use std::{
+    fmt::Write as _,
+    io::Read as _,
+    path::Path as Directory,
+    process::Child,
+    thread,
+    time::{Duration, Instant},
+};
+
+use harness::{
+    chat::{Chat, Line},
+    lines::Lines,
+    path::Path,
+    process::{RelayOptions, RelayProcess, relay_binary},
+};
+use protocol::{
+    invitation::{Invitation, RelayAddress},
+    lab::fault::{Faults, Loss, Share},
+};
+
+const MESSAGES: usize = 200;
+const MS: Duration = Duration::from_millis(1);
+/// On a slow machine, too.
+const WITHIN: Duration = Duration::from_secs(120);
+
+fn bad() -> Faults {
+    Faults {
+        delay: 10 * MS,
+        jitter: 5 * MS,
+        loss: Loss::Independent(Share::percent(20)),
+        duplicate: Share::percent(5),
+        reorder: (Share::percent(5), 20 * MS),
+        ..Faults::default()
+    }
+}
+
+struct Scene {
+    _directory: tempfile::TempDir,
+    _relay: RelayProcess,
+    path: Path,
+    people: [Chat; 2],
+}
+
+impl Scene {
+    fn new(faults: Faults) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let place = |name: &str| Directory::join(directory.path(), name);
+        let options = RelayOptions::new(relay_binary().expect("built"), place("relay"));
+        let relay = RelayProcess::start(&options).expect("the relay starts");
+        let path = Path::start(relay.ready().tcp, faults, 11).expect("a free port");
+        let address = path.address();
+        let invitation = Invitation {
+            address: RelayAddress::new(&address.ip().to_string(), address.port())
+                .expect("an address"),
+            ..relay.ready().invite.clone()
+        };
+        let person = |name| Chat::by_datagrams(place(name), &invitation, name).expect("built");
+        let people = [person("ada"), person("bea")];
+        for person in &people {
+            let joined = person.run(["join", "#sea", "--create"]).expect("it runs");
+            assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+        }
+        Self { _directory: directory, _relay: relay, path, people }
+    }
+
+    fn say(&self, who: usize) -> Child {
+        let mut lines = String::new();
+        for number in 0..MESSAGES {
+            writeln!(lines, "{} {number}", self.people[who].name()).expect("a string takes it");
+        }
+        self.people[who].feed(["send", "#sea", "--lines"], lines).expect("it runs")
+    }
+
+    fn words(&self, who: usize) -> Vec<String> {
+        let lines = self.people[who].history("#sea", 3 * MESSAGES).expect("a history");
+        lines.into_iter().filter_map(|Line { text, .. }| text).collect()
+    }
+}
+
+fn finish(mut child: Child) {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("our child") {
+            let mut told = String::new();
+            if let Some(mut stderr) = child.stderr.take() {
+                stderr.read_to_string(&mut told).expect("text");
+            }
+            assert!(status.success(), "{status}: {told}");
+            return;
+        }
+        if began.elapsed() > WITHIN {
+            child.kill().expect("our child");
+            panic!("not done within {WITHIN:?}");
+        }
+        thread::sleep(20 * MS);
+    }
+}
+
+#[test]
+fn every_message_once_and_in_order_where_every_fifth_datagram_is_lost() {
+    let scene = Scene::new(bad());
+    let saying = [0, 1].map(|who| scene.say(who));
+    for child in saying {
+        finish(child);
+    }
+    let words = [0, 1].map(|who| scene.words(who));
+    assert_eq!(words[0], words[1], "both see the same");
+    for person in &scene.people {
+        let prefix = format!("{} ", person.name());
+        let numbers = words[0].iter().filter_map(|text| text.strip_prefix(&prefix));
+        let theirs: Vec<usize> = numbers.filter_map(|number| number.parse().ok()).collect();
+        assert_eq!(theirs, (0..MESSAGES).collect::<Vec<_>>());
+    }
+    assert!(scene.path.carried() > 0, "it went that way");
+}
+
+#[test]
+fn a_session_outlives_a_path_that_is_dark_for_a_while() {
+    let scene = Scene::new(Faults { delay: 5 * MS, ..Faults::default() });
+    let mut tail = scene.people[0].command(["tail", "#sea", "-n", "20"]).spawn().expect("it runs");
+    let heard = Lines::of(tail.stdout.take().expect("it is piped"));
+    let first = scene.people[1].run(["send", "#sea", "before"]).expect("it runs");
+    assert!(first.status.success());
+    heard.wait_for("the first message", |line| line.contains("before"));
+    scene.path.go_dark(Duration::from_secs(6));
+    let sent = scene.people[1].run(["send", "#sea", "after"]).expect("it runs");
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    heard.wait_for("the second message", |line| line.contains("after"));
+    tail.kill().expect("our child");
+    tail.wait().expect("our child");
+}
