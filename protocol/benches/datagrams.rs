@@ -8,7 +8,10 @@ mod pair;
 
 use std::time::Duration;
 
-use protocol::lab::fault::{Faults, Loss, Rate, Share};
+use protocol::{
+    lab::fault::{Faults, Loss, Rate, Share},
+    transport::datagram::Algorithm,
+};
 
 use crate::pair::World;
 
@@ -32,8 +35,10 @@ fn main() {
         messages(name, &faults, 7_500, 2 * MS);
     }
     println!("\n{:<28} {:>8}", "5 MB over 20 Mbit/s", "Mbit/s");
-    for loss in [0, 1, 5, 10, 20] {
-        bulk(loss);
+    for algorithm in [Algorithm::Bbr, Algorithm::Cubic, Algorithm::NewReno] {
+        for loss in [0, 1, 5, 10, 20] {
+            bulk(algorithm, loss);
+        }
     }
 }
 
@@ -59,7 +64,7 @@ fn messages(name: &str, faults: &Faults, count: u32, every: Duration) {
     let mut all = Vec::new();
     let mut wire = 0;
     for seed in 1..=SEEDS {
-        let mut world = World::new(faults, seed, 1);
+        let mut world = World::new(faults, Algorithm::default(), seed, 1);
         for _ in 0..count {
             world.write(0, 0, &MESSAGE);
             world.run_until(world.now + every);
@@ -77,7 +82,7 @@ fn messages(name: &str, faults: &Faults, count: u32, every: Duration) {
     println!("{name:<28} {p50:>8.1} {p99:>8.1} {p999:>8.1} {wire:>7.2}");
 }
 
-fn bulk(loss: u32) {
+fn bulk(algorithm: Algorithm, loss: u32) {
     let faults = Faults {
         delay: 20 * MS,
         jitter: 2 * MS,
@@ -85,7 +90,7 @@ fn bulk(loss: u32) {
         rate: Some(Rate { bytes_per_second: 2_500_000, queue_bytes: 100_000 }),
         ..Faults::default()
     };
-    let mut world = World::new(&faults, 5, 1);
+    let mut world = World::new(&faults, algorithm, 5, 1);
     let began = world.now;
     let mut left: usize = 5_000_000;
     while left > 0 || !world.is_finished() {
@@ -98,7 +103,7 @@ fn bulk(loss: u32) {
         assert!(world.now.since(began) < Duration::from_secs(120), "it does not end");
     }
     let rate = ratio(world.ends[0].read[0] * 8, 1_000_000) / world.now.since(began).as_secs_f64();
-    println!("{:<28} {rate:>8.1}", format!("{loss} % lost"));
+    println!("{:<28} {rate:>8.1}", format!("{algorithm:?}, {loss} % lost"));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]

@@ -11,10 +11,13 @@ use std::time::Duration;
 use protocol::{
     entropy::SimRng,
     lab::fault::{Faults, Loss, Rate, Share},
+    transport::datagram::Algorithm,
 };
 
 use crate::pair::World;
 
+/// Taken in turn.
+const ALGORITHMS: [Algorithm; 3] = [Algorithm::Bbr, Algorithm::Cubic, Algorithm::NewReno];
 const MS: Duration = Duration::from_millis(1);
 /// Everything has arrived so long after the faults stopped.
 const SETTLE: Duration = Duration::from_secs(30);
@@ -45,7 +48,8 @@ fn schedule(seed: u64) {
         datagram_bytes_max: if rng.chance(1, 4) { 1_300 } else { 0 },
         blackouts: if rng.chance(1, 3) { vec![blackout..blackout + bad_for / 3] } else { vec![] },
     };
-    let mut world = World::new(&faults, seed, 4);
+    let algorithm = ALGORITHMS[small(seed % 3) as usize];
+    let mut world = World::new(&faults, algorithm, seed, 4);
     let bad_until = world.now + bad_for;
     while world.now < bad_until {
         let side = usize::from(rng.chance(1, 2));

@@ -34,7 +34,7 @@ use ratatui::{
     Frame, Terminal,
     backend::{Backend as _, CrosstermBackend},
 };
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Signal, kill_current_process_group};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
 use self::{input::Input, probe::Answers};
@@ -203,7 +203,8 @@ impl Screen {
     /// If the terminal cannot be taken again.
     pub fn suspend(&mut self) -> io::Result<()> {
         self.lend()?;
-        kill_process(getpid(), Signal::TSTP)?;
+        // The whole job, as the terminal itself would: whoever started us stops too (`cargo run`).
+        kill_current_process_group(Signal::TSTP)?;
         self.take_back()
     }
 

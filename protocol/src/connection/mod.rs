@@ -38,6 +38,7 @@
 //! # }
 //! ```
 
+mod attempt;
 mod config;
 pub mod datagram;
 mod error;
@@ -49,14 +50,10 @@ use zeroize::Zeroizing;
 use crate::{
     channel::{
         established::{SealedChannel, TAG_BYTES},
-        handshake::{
-            self, Capabilities, EphemeralSeed, HandshakeError, Hello, Initiator, Peer, Prologue,
-            Welcome,
-        },
+        handshake::{self, Capabilities, EphemeralSeed, HandshakeError, Peer, Welcome},
     },
     entropy::Entropy,
     limits::{PACKET_BYTES_BEFORE_LOGIN_MAX, PACKET_BYTES_MAX},
-    offer::{Choice, Offer, Suites},
     transport::{
         TransportKind,
         packet::{AttemptId, Beacon, HandshakeInit, HandshakeReply, PacketKind, Probe},
@@ -64,6 +61,7 @@ use crate::{
     },
 };
 
+use self::attempt::{Attempt, prologue};
 pub use self::{
     config::{InitiatorConfig, ResponderConfig},
     error::{ConnectionError, Misbehaviour},
@@ -111,7 +109,7 @@ enum State {
     /// Initiator that wants nothing but a beacon.
     Probing(AttemptId),
     /// Initiator before the reply.
-    Initiating(Box<Initiating>),
+    Initiating(Box<Attempt>),
     /// Both sides have keys.
     Established(Established),
     /// Something was wrong, or a probe was answered.
@@ -122,12 +120,6 @@ struct Awaiting {
     config: Arc<ResponderConfig>,
     ephemeral: EphemeralSeed,
     probes_left: u8,
-}
-
-struct Initiating {
-    handshake: Initiator,
-    attempt: AttemptId,
-    offer: Offer,
 }
 
 struct Established {
@@ -153,28 +145,10 @@ impl Connection {
         config: &InitiatorConfig,
         entropy: &mut Entropy,
     ) -> Result<Self, ConnectionError> {
-        let attempt = AttemptId(entropy.bytes());
-        let hello =
-            Hello { versions: config.offer.versions, capabilities: Capabilities::default() };
-        let (handshake, noise) = Initiator::start(
-            &prologue(config.choice, attempt),
-            &config.device_key,
-            &config.relay_key,
-            Zeroizing::new(entropy.bytes()),
-            &hello,
-        )
-        .map_err(|error| match error {
-            HandshakeError::UnknownSuite(suite) => ConnectionError::Incompatible {
-                peer: Offer { suites: Suites::new([suite]), ..config.offer },
-                ours: Offer::of_this_build(),
-            },
-            HandshakeError::Forged
-            | HandshakeError::Malformed
-            | HandshakeError::CriticalExtension(_) => ConnectionError::UnusableRelayKey,
-        })?;
-        let initiating = Initiating { handshake, attempt, offer: config.offer };
-        let mut connection = Self::new(State::Initiating(Box::new(initiating)));
-        let init = HandshakeInit { choice: config.choice, attempt, cookie: &[], noise: &noise };
+        let (attempt, noise) = Attempt::begin(TransportKind::Stream, config, entropy)?;
+        let (choice, id) = (attempt.choice, attempt.id);
+        let mut connection = Self::new(State::Initiating(Box::new(attempt)));
+        let init = HandshakeInit { choice, attempt: id, cookie: &[], noise: &noise };
         connection.queue(&init.encode());
         Ok(connection)
     }
@@ -256,13 +230,15 @@ impl Connection {
                 Ok(ReceivedKind::Probe)
             }
             (State::Initiating(initiating), PacketKind::HandshakeReply) => {
-                self.state = State::Established(initiating.finish(rest)?);
+                let (channel, peer, _) = initiating.finish(rest)?;
+                let role = Role::Initiator;
+                self.state = State::Established(Established { channel, peer, role });
                 // The relay proved who it is; only strangers are kept short.
                 self.allow_full_packets();
                 Ok(ReceivedKind::Established)
             }
             (State::Initiating(initiating), PacketKind::Beacon) => {
-                let beacon = read_beacon(rest, initiating.attempt)?;
+                let beacon = read_beacon(rest, initiating.id)?;
                 Err(ConnectionError::Unanswered { beacon })
             }
             (State::Probing(attempt), PacketKind::Beacon) => {
@@ -411,7 +387,7 @@ impl Awaiting {
             route: None,
         };
         let (channel, peer, reply) = handshake::respond(
-            &prologue(choice, init.attempt),
+            &prologue(TransportKind::Stream, choice, init.attempt),
             &self.config.static_key,
             self.ephemeral.clone(),
             &welcome,
@@ -426,31 +402,6 @@ impl Awaiting {
             }
         })?;
         Ok((Established { channel, peer, role: Role::Responder }, reply))
-    }
-}
-
-impl Initiating {
-    /// Called once: whatever comes of it ends this state.
-    fn finish(&mut self, rest: &[u8]) -> Result<Established, ConnectionError> {
-        let malformed = Misbehaviour::Malformed(PacketKind::HandshakeReply);
-        let reply = HandshakeReply::decode(rest).ok_or(malformed)?;
-        if reply.attempt != self.attempt {
-            return Err(Misbehaviour::Unexpected(PacketKind::HandshakeReply).into());
-        }
-        let (channel, peer, _) =
-            self.handshake.finish(reply.noise).map_err(|error| match error {
-                HandshakeError::Forged => Misbehaviour::Forged.into(),
-                HandshakeError::Malformed | HandshakeError::UnknownSuite(_) => malformed.into(),
-                HandshakeError::CriticalExtension(tag) => ConnectionError::CriticalExtension(tag),
-            })?;
-        let (used, offered) = (peer.choice, peer.offer);
-        if !offered.versions.contains(used.version) || !offered.suites.contains(used.suite) {
-            return Err(Misbehaviour::Contradiction.into());
-        }
-        if self.offer.best_shared_with(&offered) != Some(used) {
-            return Err(ConnectionError::Downgraded { used, offered });
-        }
-        Ok(Established { channel, peer, role: Role::Initiator })
     }
 }
 
@@ -500,10 +451,6 @@ impl Established {
 
 /// The clear beginning of a sealed packet on a stream, which is associated data of its content.
 const SEALED_HEADER: [u8; 1] = [PacketKind::Sealed.byte()];
-
-const fn prologue(choice: Choice, attempt: AttemptId) -> Prologue {
-    Prologue { choice, transport: TransportKind::Stream.number(), attempt: attempt.0 }
-}
 
 fn read_beacon(rest: &[u8], attempt: AttemptId) -> Result<Beacon, Misbehaviour> {
     let beacon = Beacon::decode(rest).ok_or(Misbehaviour::Malformed(PacketKind::Beacon))?;

@@ -1,7 +1,10 @@
 //! What needs a look inside. Everything that does not is in `tests/connection.rs`.
 
 use super::*;
-use crate::{channel::keys::StaticKey, offer::Suite};
+use crate::{
+    channel::keys::StaticKey,
+    offer::{Offer, Suite, Suites},
+};
 
 fn established() -> (Connection, Connection) {
     let mut entropy = Entropy::seeded_for_simulation(1);
@@ -52,7 +55,7 @@ fn a_relay_that_does_not_list_what_it_speaks_is_not_believed() {
     let mut init = device.poll_transmit().unwrap();
     let init = HandshakeInit::decode(&init.split_off(LENGTH_BYTES)[1..]).unwrap().noise.to_vec();
     let State::Initiating(initiating) = &device.state else { panic!("initiating") };
-    let attempt = initiating.attempt;
+    let attempt = initiating.id;
     // Even if it lists something else that we share.
     let other = if config.choice.suite == Suite(1) { Suite(2) } else { Suite(1) };
     let welcome = Welcome {
@@ -61,7 +64,7 @@ fn a_relay_that_does_not_list_what_it_speaks_is_not_believed() {
         relay_name: "",
         route: None,
     };
-    let prologue = prologue(config.choice, attempt);
+    let prologue = prologue(TransportKind::Stream, config.choice, attempt);
     let ephemeral = Zeroizing::new(entropy.bytes());
     let (_, _, reply) =
         handshake::respond(&prologue, &relay_key, ephemeral, &welcome, &init).unwrap();

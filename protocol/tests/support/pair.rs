@@ -9,8 +9,8 @@ use protocol::{
     transport::datagram::{Algorithm, StreamKey, Transport, Trust},
 };
 
-/// Kind, connection id, flags, number, tag.
-const OVERHEAD_BYTES: usize = 30;
+/// Kind, connection id towards the relay, flags, number, tag: of the client, and of the relay.
+const OVERHEAD_BYTES: [usize; 2] = [30, 22];
 /// IPv4 and UDP.
 const IP_BYTES: u64 = 28;
 
@@ -40,17 +40,16 @@ fn key(conversation: usize) -> StreamKey {
 }
 
 impl World {
-    pub(crate) fn new(faults: &Faults, seed: u64, conversations: usize) -> Self {
+    pub(crate) fn new(
+        faults: &Faults,
+        algorithm: Algorithm,
+        seed: u64,
+        conversations: usize,
+    ) -> Self {
         let now = Timestamp::from_micros(1_000_000);
         let round_trip = (faults.delay * 2).max(Duration::from_millis(1));
-        let end = || End {
-            transport: Transport::new(
-                now,
-                Algorithm::default(),
-                Some(round_trip),
-                Trust::Known,
-                OVERHEAD_BYTES,
-            ),
+        let end = |overhead| End {
+            transport: Transport::new(now, algorithm, Some(round_trip), Trust::Known, overhead),
             expected: vec![VecDeque::new(); conversations],
             ends: vec![VecDeque::new(); conversations],
             written: vec![0; conversations],
@@ -58,7 +57,12 @@ impl World {
             latencies: Vec::new(),
         };
         let link = |seed| Link::new(now, faults.clone(), seed);
-        Self { now, ends: [end(), end()], links: [link(seed * 2), link(seed * 2 + 1)], packets: 0 }
+        Self {
+            now,
+            ends: OVERHEAD_BYTES.map(end),
+            links: [link(seed * 2), link(seed * 2 + 1)],
+            packets: 0,
+        }
     }
 
     pub(crate) fn write(&mut self, side: usize, conversation: usize, bytes: &[u8]) {
@@ -83,7 +87,7 @@ impl World {
             let sum = checksum(&packet, number);
             datagram.extend(sum.to_be_bytes());
             datagram.append(&mut packet);
-            datagram.resize(datagram.len() + OVERHEAD_BYTES - 16, 0);
+            datagram.resize(datagram.len() + OVERHEAD_BYTES[side] - 16, 0);
             self.links[side].send(self.now, &datagram);
         }
         // One probe may exceed the window, which may have shrunk below what was under way.
@@ -97,7 +101,7 @@ impl World {
             let (number, rest) = datagram.split_first_chunk().expect("whole");
             let (sum, rest) = rest.split_first_chunk().expect("whole");
             let number = u64::from_be_bytes(*number);
-            let content = &rest[..rest.len() - (OVERHEAD_BYTES - 16)];
+            let content = &rest[..rest.len() - (OVERHEAD_BYTES[1 - side] - 16)];
             if checksum(content, number) != u64::from_be_bytes(*sum) {
                 continue;
             }

@@ -2,25 +2,19 @@
 
 use std::{fmt, time::Duration};
 
-use zeroize::Zeroizing;
-
 use super::{
     header::To,
     session::{Received, Session},
 };
 use crate::{
-    channel::handshake::{Capabilities, HandshakeError, Hello, Initiator, Peer, Prologue, Route},
-    connection::{ConnectionError, InitiatorConfig, Misbehaviour},
+    channel::handshake::Route,
+    connection::{ConnectionError, InitiatorConfig, Misbehaviour, attempt::Attempt},
     entropy::Entropy,
-    offer::{Choice, Offer, Suites},
     time::Timestamp,
     transport::{
         TransportKind,
         datagram::tuning::DATAGRAM_BYTES_MIN,
-        packet::{
-            AttemptId, Beacon, ConnectionId, HandshakeInit, HandshakeReply, PacketKind, Reset,
-            ResetToken, Retry,
-        },
+        packet::{Beacon, ConnectionId, HandshakeInit, PacketKind, Reset, ResetToken, Retry},
     },
 };
 
@@ -51,10 +45,7 @@ enum State {
 }
 
 struct Initiating {
-    handshake: Initiator,
-    offer: Offer,
-    choice: Choice,
-    attempt: AttemptId,
+    attempt: Attempt,
     noise: Vec<u8>,
     cookie: Vec<u8>,
     retries: u8,
@@ -81,29 +72,8 @@ impl Client {
         config: &InitiatorConfig,
         entropy: &mut Entropy,
     ) -> Result<Self, ConnectionError> {
-        let attempt = AttemptId(entropy.bytes());
-        let hello =
-            Hello { versions: config.offer.versions, capabilities: Capabilities::default() };
-        let (handshake, noise) = Initiator::start(
-            &prologue(config.choice, attempt),
-            &config.device_key,
-            &config.relay_key,
-            Zeroizing::new(entropy.bytes()),
-            &hello,
-        )
-        .map_err(|error| match error {
-            HandshakeError::UnknownSuite(suite) => ConnectionError::Incompatible {
-                peer: Offer { suites: Suites::new([suite]), ..config.offer },
-                ours: Offer::of_this_build(),
-            },
-            HandshakeError::Forged
-            | HandshakeError::Malformed
-            | HandshakeError::CriticalExtension(_) => ConnectionError::UnusableRelayKey,
-        })?;
+        let (attempt, noise) = Attempt::begin(TransportKind::Datagram, config, entropy)?;
         let initiating = Initiating {
-            handshake,
-            offer: config.offer,
-            choice: config.choice,
             attempt,
             noise,
             cookie: Vec::new(),
@@ -142,7 +112,7 @@ impl Client {
             }
             (State::Initiating(initiating), Some(PacketKind::Retry)) => initiating.retry(now, rest),
             (State::Initiating(initiating), Some(PacketKind::Beacon)) => {
-                let beacon = Beacon::decode(rest).filter(|it| it.attempt == initiating.attempt);
+                let beacon = Beacon::decode(rest).filter(|it| it.attempt == initiating.attempt.id);
                 self.announced = beacon.or(self.announced.take());
             }
             (State::Established(established), Some(PacketKind::Sealed)) => {
@@ -230,22 +200,15 @@ impl Initiating {
         now: Timestamp,
         rest: &[u8],
     ) -> Result<Option<Established>, ConnectionError> {
-        let reply = HandshakeReply::decode(rest).filter(|reply| reply.attempt == self.attempt);
-        let Some(reply) = reply else { return Ok(None) };
-        let malformed = Misbehaviour::Malformed(PacketKind::HandshakeReply);
-        let (channel, peer, route) = match self.handshake.finish(reply.noise) {
+        let (channel, peer, route) = match self.attempt.finish(rest) {
             Ok(finished) => finished,
-            // Anybody can send this, and the handshake goes on as if they had not.
-            Err(HandshakeError::Forged) => return Ok(None),
-            Err(HandshakeError::CriticalExtension(tag)) => {
-                return Err(ConnectionError::CriticalExtension(tag));
-            }
-            Err(HandshakeError::Malformed | HandshakeError::UnknownSuite(_)) => {
-                return Err(malformed.into());
-            }
+            // Anybody can send this, and the attempt goes on as if they had not.
+            Err(ConnectionError::Misbehaved(
+                Misbehaviour::Malformed(_) | Misbehaviour::Unexpected(_) | Misbehaviour::Forged,
+            )) => return Ok(None),
+            Err(error) => return Err(error),
         };
         let Some(route) = route else { return Err(Misbehaviour::Contradiction.into()) };
-        self.check_offer(&peer)?;
         let Route { connection, reset_token } = route;
         // With several tries nobody knows which one was answered (Karn and Partridge 1987).
         let round_trip = (self.tries == 1).then(|| now.since(self.sent_at));
@@ -254,19 +217,8 @@ impl Initiating {
         Ok(Some(Established { session, reset_token: ResetToken(reset_token) }))
     }
 
-    fn check_offer(&self, peer: &Peer) -> Result<(), ConnectionError> {
-        let (used, offered) = (peer.choice, peer.offer);
-        if !offered.versions.contains(used.version) || !offered.suites.contains(used.suite) {
-            return Err(Misbehaviour::Contradiction.into());
-        }
-        if self.offer.best_shared_with(&offered) != Some(used) {
-            return Err(ConnectionError::Downgraded { used, offered });
-        }
-        Ok(())
-    }
-
     fn retry(&mut self, now: Timestamp, rest: &[u8]) {
-        let retry = Retry::decode(rest).filter(|retry| retry.attempt == self.attempt);
+        let retry = Retry::decode(rest).filter(|retry| retry.attempt == self.attempt.id);
         let Some(retry) = retry.filter(|_| self.retries < RETRIES_MAX) else { return };
         self.retries += 1;
         self.cookie = retry.cookie.to_vec();
@@ -278,8 +230,8 @@ impl Initiating {
             return false;
         }
         let init = HandshakeInit {
-            choice: self.choice,
-            attempt: self.attempt,
+            choice: self.attempt.choice,
+            attempt: self.attempt.id,
             cookie: &self.cookie,
             noise: &self.noise,
         };
@@ -303,8 +255,4 @@ impl fmt::Debug for Client {
         };
         write!(f, "Client({state})")
     }
-}
-
-const fn prologue(choice: Choice, attempt: AttemptId) -> Prologue {
-    Prologue { choice, transport: TransportKind::Datagram.number(), attempt: attempt.0 }
 }

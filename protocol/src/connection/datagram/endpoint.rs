@@ -20,8 +20,8 @@ use super::{
     session::{Received, Session},
 };
 use crate::{
-    channel::handshake::{self, Capabilities, Prologue, Route, Welcome},
-    connection::ResponderConfig,
+    channel::handshake::{self, Capabilities, Route, Welcome},
+    connection::{ResponderConfig, attempt::prologue},
     entropy::Entropy,
     offer::Choice,
     time::Timestamp,
@@ -323,8 +323,7 @@ impl<A: Address> Endpoint<A> {
             relay_name: &self.config.responder.name,
             route: Some(Route { connection: id.0, reset_token: self.reset_token(id).0 }),
         };
-        let prologue =
-            Prologue { choice, transport: TransportKind::Datagram.number(), attempt: attempt.0 };
+        let prologue = prologue(TransportKind::Datagram, choice, attempt);
         let ephemeral = Zeroizing::new(self.entropy.bytes());
         let key = &self.config.responder.static_key;
         let Ok((channel, peer, reply)) =

@@ -2,13 +2,14 @@
 //! how large the window is and how fast it may leave.
 
 mod bbr;
+mod cubic;
 mod new_reno;
 mod rate;
 
 use std::time::Duration;
 
 pub(super) use self::rate::{DeliveryRate, RateSample, Snapshot};
-use self::{bbr::Bbr, new_reno::NewReno};
+use self::{bbr::Bbr, cubic::Cubic, new_reno::NewReno};
 use super::{rtt::Rtt, tuning::MINIMUM_WINDOW_DATAGRAMS};
 use crate::time::Timestamp;
 
@@ -18,6 +19,8 @@ pub enum Algorithm {
     /// A model of rate and round trip (draft-ietf-ccwg-bbr): loss alone says nothing.
     #[default]
     Bbr,
+    /// RFC 9438.
+    Cubic,
     /// RFC 9002 §7, Appendix B.
     NewReno,
 }
@@ -56,6 +59,7 @@ pub(super) struct Lost {
 #[derive(Clone, Debug)]
 pub(super) enum Controller {
     Bbr(Box<Bbr>),
+    Cubic(Cubic),
     NewReno(NewReno),
 }
 
@@ -63,6 +67,7 @@ impl Controller {
     pub(super) fn new(algorithm: Algorithm, datagram_bytes: u64) -> Self {
         match algorithm {
             Algorithm::Bbr => Self::Bbr(Box::new(Bbr::new(datagram_bytes))),
+            Algorithm::Cubic => Self::Cubic(Cubic::new(datagram_bytes)),
             Algorithm::NewReno => Self::NewReno(NewReno::new(datagram_bytes)),
         }
     }
@@ -70,6 +75,7 @@ impl Controller {
     pub(super) fn on_acked(&mut self, acked: &Acked) {
         match self {
             Self::Bbr(bbr) => bbr.on_acked(acked),
+            Self::Cubic(cubic) => cubic.on_acked(acked),
             Self::NewReno(reno) => reno.on_acked(acked),
         }
     }
@@ -77,6 +83,7 @@ impl Controller {
     pub(super) fn on_lost(&mut self, lost: &Lost) {
         match self {
             Self::Bbr(bbr) => bbr.on_lost(lost),
+            Self::Cubic(cubic) => cubic.on_lost(lost),
             Self::NewReno(reno) => reno.on_lost(lost),
         }
     }
@@ -85,6 +92,7 @@ impl Controller {
     pub(super) fn set_datagram_bytes(&mut self, bytes: u64) {
         match self {
             Self::Bbr(bbr) => bbr.set_datagram_bytes(bytes),
+            Self::Cubic(cubic) => cubic.set_datagram_bytes(bytes),
             Self::NewReno(reno) => reno.set_datagram_bytes(bytes),
         }
     }
@@ -93,6 +101,7 @@ impl Controller {
     pub(super) fn window_bytes(&self) -> u64 {
         match self {
             Self::Bbr(bbr) => bbr.window_bytes(),
+            Self::Cubic(cubic) => cubic.window_bytes(),
             Self::NewReno(reno) => reno.window_bytes(),
         }
     }
@@ -101,6 +110,7 @@ impl Controller {
     pub(super) fn pacing_rate(&self, rtt: Duration) -> u64 {
         match self {
             Self::Bbr(bbr) => bbr.pacing_rate(rtt),
+            Self::Cubic(cubic) => paced(cubic.window_bytes(), rtt),
             Self::NewReno(reno) => paced(reno.window_bytes(), rtt),
         }
     }
