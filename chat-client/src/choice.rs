@@ -128,7 +128,7 @@ async fn unnamed(trust: Option<Fingerprint>, relays: &Relays) -> Result<Choice, 
     if let Some(known) = remembered {
         return Ok(from_known(Some(known), known.key, Origin::Remembered));
     }
-    if let Some(invitation) = discovery::relay_of_this_user()
+    if let Some(invitation) = discovery::relay_of_this_user().await
         && trust.is_none_or(|trust| trust == invitation.relay_key.fingerprint())
     {
         let mut choice = from_known(None, invitation.relay_key, Origin::ThisMachine);

@@ -20,8 +20,8 @@ use super::{AttemptError, resolve, tcp::Link};
 
 /// How long whoever listens may take to say who they are.
 pub(crate) const PROBE_TIME_MAX: Duration = Duration::from_secs(3);
-/// Most runtime files looked at: a user has a handful of relays.
-const RUNTIME_FILES_MAX: usize = 64;
+/// Most relays that are asked whether they are there: a user has a handful.
+const RELAYS_MAX: usize = 16;
 
 /// What a relay writes into the runtime directory while it serves.
 #[derive(Debug, Deserialize)]
@@ -33,9 +33,20 @@ struct RuntimeFile {
 }
 
 /// A relay of this user that serves on this machine now. Only this user can write its runtime file,
-/// so its key needs no other proof.
-pub fn relay_of_this_user() -> Option<Invitation> {
-    runtime_directories().iter().find_map(|directory| relay_in(directory))
+/// so its key needs no other proof; that it answers shows that the file is not left over from one
+/// that was killed.
+pub async fn relay_of_this_user() -> Option<Invitation> {
+    answering(&runtime_directories()).await
+}
+
+async fn answering(directories: &[PathBuf]) -> Option<Invitation> {
+    for invitation in directories.iter().flat_map(|directory| relays_in(directory)) {
+        let answers = probe(std::slice::from_ref(&invitation.address)).await;
+        if answers.is_ok_and(|(_, beacon)| beacon.relay_key == invitation.relay_key) {
+            return Some(invitation);
+        }
+    }
+    None
 }
 
 fn runtime_directories() -> Vec<PathBuf> {
@@ -45,26 +56,28 @@ fn runtime_directories() -> Vec<PathBuf> {
     xdg.into_iter().filter(|path| path.is_absolute()).chain([own]).collect()
 }
 
-fn relay_in(directory: &Path) -> Option<Invitation> {
+/// What the runtime files of a directory say, the likeliest first.
+fn relays_in(directory: &Path) -> Vec<Invitation> {
     let uid = rustix::process::geteuid().as_raw();
-    let private = fs::symlink_metadata(directory).ok()?;
-    if !private.is_dir() || private.uid() != uid || private.mode() & 0o022 != 0 {
-        return None;
+    let is_private = fs::symlink_metadata(directory).is_ok_and(|private| {
+        private.is_dir() && private.uid() == uid && private.mode() & 0o022 == 0
+    });
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    if !is_private {
+        return Vec::new();
     }
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .ok()?
+    let mut files: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
             let is_ours = stem.is_some_and(|stem| stem.starts_with("chat-relay-"));
             is_ours && path.extension().is_some_and(|extension| extension == "json")
         })
-        .take(RUNTIME_FILES_MAX)
         .collect();
     // The usual port first; the order of a directory means nothing.
     let usual = format!("chat-relay-{DEFAULT_PORT}.json");
     files.sort_by_key(|path| (!path.ends_with(&usual), path.clone()));
-    files.iter().find_map(|path| serving(path))
+    files.iter().filter_map(|path| serving(path)).take(RELAYS_MAX).collect()
 }
 
 fn serving(path: &Path) -> Option<Invitation> {
@@ -140,7 +153,7 @@ mod tests {
     fn a_serving_relay_is_found_at_an_address_that_works_here() {
         let directory = directory();
         write(directory.path(), 7, "[::]:7", std::process::id());
-        let found = relay_in(directory.path()).expect("our own process is alive");
+        let found = relays_in(directory.path()).remove(0);
         assert_eq!(found.address.to_string(), "127.0.0.1:7");
         assert_eq!(found.relay_key, RelayKey([7; 32]));
     }
@@ -150,8 +163,8 @@ mod tests {
         let directory = directory();
         write(directory.path(), 7, "127.0.0.1:7", std::process::id());
         write(directory.path(), DEFAULT_PORT, "127.0.0.1:4545", std::process::id());
-        let found = relay_in(directory.path()).expect("two are there");
-        assert_eq!(found.address.port(), DEFAULT_PORT);
+        let ports = relays_in(directory.path()).into_iter().map(|found| found.address.port());
+        assert_eq!(ports.collect::<Vec<_>>(), [DEFAULT_PORT, 7]);
     }
 
     #[test]
@@ -162,7 +175,18 @@ mod tests {
         let mut gone = gone;
         gone.wait().expect("it ends");
         write(directory.path(), 7, "127.0.0.1:7", pid);
-        assert_eq!(relay_in(directory.path()), None);
+        assert_eq!(relays_in(directory.path()), []);
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_process_number_somebody_else_has_now_is_not_a_relay() {
+        let directory = directory();
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        drop(listener);
+        write(directory.path(), address.port(), &address.to_string(), std::process::id());
+        assert_eq!(relays_in(directory.path()).len(), 1);
+        assert_eq!(answering(&[directory.path().to_owned()]).await, None);
     }
 
     #[test]
@@ -170,6 +194,6 @@ mod tests {
         let directory = directory();
         write(directory.path(), 7, "127.0.0.1:7", std::process::id());
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("ours");
-        assert_eq!(relay_in(directory.path()), None);
+        assert_eq!(relays_in(directory.path()), []);
     }
 }
