@@ -19,6 +19,7 @@ mod open;
 mod owner;
 mod relay;
 mod server;
+mod shown;
 mod subscribers;
 mod view;
 

@@ -37,6 +37,14 @@ impl To {
         }
     }
 
+    /// Bytes of the header that the other side writes.
+    pub(super) const fn peer_header_bytes(self) -> usize {
+        match self {
+            Self::Relay(_) => CLIENT_BYTES,
+            Self::Client => RELAY_BYTES,
+        }
+    }
+
     /// Writes the header of packet `number` into `out`, which is as long as it is.
     pub(super) fn write_header(self, out: &mut [u8], phase: KeyPhase, number: u64) {
         let flags = match phase {

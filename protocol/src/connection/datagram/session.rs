@@ -13,10 +13,7 @@ use crate::{
         order::{self, Order},
     },
     time::Timestamp,
-    transport::{
-        datagram::{Algorithm, Handled, Rtt, Stats, StreamKey, Transport, Trust, Violation},
-        packet::ConnectionId,
-    },
+    transport::datagram::{Algorithm, Handled, Rtt, Stats, StreamKey, Transport, Trust, Violation},
 };
 
 /// The stream of the session itself: it begins with `Attach`, or with `Welcome`.
@@ -93,12 +90,7 @@ impl Session {
         now: Timestamp,
         packet: &mut [u8],
     ) -> Result<Received, SessionError> {
-        // Ours have no connection id in front, theirs have if we are the relay.
-        let header_bytes = match self.to {
-            To::Relay(_) => To::Client.header_bytes(),
-            To::Client => To::Relay(ConnectionId([0; 8])).header_bytes(),
-        };
-        let Some((header, phase, low, sealed)) = split(packet, header_bytes) else {
+        let Some((header, phase, low, sealed)) = split(packet, self.to.peer_header_bytes()) else {
             return Ok(Received::Ignored);
         };
         let largest = self.transport.largest_received();

@@ -3,7 +3,7 @@
 //!
 //! In integers, so that a run replays everywhere: times in milliseconds, windows in bytes.
 
-use super::{Acked, Lost, minimum_window};
+use super::{Acked, Lost, Recovery, minimum_window};
 use crate::{time::Timestamp, transport::datagram::tuning::INITIAL_WINDOW_DATAGRAMS};
 
 /// What remains of the window after a loss, in tenths (RFC 9438 §4.6).
@@ -21,7 +21,7 @@ pub(in crate::transport::datagram) struct Cubic {
     window: u64,
     /// Below it the window doubles; `None` until the first loss.
     threshold: Option<u64>,
-    recovery_since: Option<Timestamp>,
+    recovery: Recovery,
     /// Where the path was full.
     largest: u64,
     epoch: Option<Epoch>,
@@ -44,7 +44,7 @@ impl Cubic {
             datagram_bytes,
             window: INITIAL_WINDOW_DATAGRAMS * datagram_bytes,
             threshold: None,
-            recovery_since: None,
+            recovery: Recovery(None),
             largest: 0,
             epoch: None,
         }
@@ -59,7 +59,7 @@ impl Cubic {
     }
 
     pub(super) fn on_acked(&mut self, acked: &Acked) {
-        let is_recovering = self.recovery_since.is_some_and(|since| acked.sent_at <= since);
+        let is_recovering = self.recovery.covers(acked.sent_at);
         if is_recovering {
             return;
         }
@@ -88,8 +88,7 @@ impl Cubic {
     }
 
     pub(super) fn on_lost(&mut self, lost: &Lost) {
-        if self.recovery_since.is_none_or(|since| lost.sent_at > since) {
-            self.recovery_since = Some(lost.now);
+        if self.recovery.begins_with(lost) {
             // Somebody else came: give way faster (RFC 9438 §4.7).
             let is_less = self.window < self.largest;
             self.largest = if is_less { self.window * (10 + BETA) / 20 } else { self.window };
@@ -100,7 +99,7 @@ impl Cubic {
         }
         if lost.is_persistent {
             self.window = minimum_window(self.datagram_bytes);
-            self.recovery_since = None;
+            self.recovery = Recovery::default();
             self.epoch = None;
         }
     }

@@ -116,6 +116,26 @@ impl Controller {
     }
 }
 
+/// One reaction for all losses of a round trip (RFC 9002 §7.3.2).
+#[derive(Clone, Copy, Debug, Default)]
+struct Recovery(Option<Timestamp>);
+
+impl Recovery {
+    /// Whether what was sent then, and is acknowledged now, was sent before the loss was known.
+    fn covers(self, sent_at: Timestamp) -> bool {
+        self.0.is_some_and(|since| sent_at <= since)
+    }
+
+    /// Notes losses; true if they are not of the round trip that was reacted to.
+    fn begins_with(&mut self, lost: &Lost) -> bool {
+        let is_new = !self.covers(lost.sent_at);
+        if is_new {
+            self.0 = Some(lost.now);
+        }
+        is_new
+    }
+}
+
 /// A window spread over a round trip, and a quarter faster, so that it is never the pace that keeps
 /// the window from being used (RFC 9002 §7.7).
 fn paced(window_bytes: u64, rtt: Duration) -> u64 {

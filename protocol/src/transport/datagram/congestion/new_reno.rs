@@ -1,7 +1,7 @@
 //! RFC 9002 §7 and Appendix B.
 
-use super::{Acked, Lost, minimum_window};
-use crate::{time::Timestamp, transport::datagram::tuning::INITIAL_WINDOW_DATAGRAMS};
+use super::{Acked, Lost, Recovery, minimum_window};
+use crate::transport::datagram::tuning::INITIAL_WINDOW_DATAGRAMS;
 
 /// The window of RFC 9002: doubled each round trip, then one datagram more each, halved by loss.
 #[derive(Clone, Debug)]
@@ -10,8 +10,7 @@ pub(crate) struct NewReno {
     window: u64,
     /// Below it the window doubles; `None` until the first loss.
     threshold: Option<u64>,
-    /// Losses of packets sent before this belong to the recovery that began then.
-    recovery_since: Option<Timestamp>,
+    recovery: Recovery,
     /// Bytes acknowledged towards the next datagram of growth.
     acked: u64,
 }
@@ -22,7 +21,7 @@ impl NewReno {
             datagram_bytes,
             window: INITIAL_WINDOW_DATAGRAMS * datagram_bytes,
             threshold: None,
-            recovery_since: None,
+            recovery: Recovery(None),
             acked: 0,
         }
     }
@@ -37,7 +36,7 @@ impl NewReno {
 
     pub(super) fn on_acked(&mut self, acked: &Acked) {
         // A window that is not used says nothing about the path (RFC 9002 §7.8).
-        let is_recovering = self.recovery_since.is_some_and(|since| acked.sent_at <= since);
+        let is_recovering = self.recovery.covers(acked.sent_at);
         if is_recovering || !acked.is_window_limited {
             return;
         }
@@ -53,15 +52,14 @@ impl NewReno {
     }
 
     pub(super) fn on_lost(&mut self, lost: &Lost) {
-        if self.recovery_since.is_none_or(|since| lost.sent_at > since) {
-            self.recovery_since = Some(lost.now);
+        if self.recovery.begins_with(lost) {
             self.window = (self.window / 2).max(minimum_window(self.datagram_bytes));
             self.threshold = Some(self.window);
             self.acked = 0;
         }
         if lost.is_persistent {
             self.window = minimum_window(self.datagram_bytes);
-            self.recovery_since = None;
+            self.recovery = Recovery::default();
         }
     }
 }
@@ -71,7 +69,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::transport::datagram::rtt::Rtt;
+    use crate::{time::Timestamp, transport::datagram::rtt::Rtt};
 
     fn acked(sent_at: u64, bytes: u64) -> Acked {
         Acked {
