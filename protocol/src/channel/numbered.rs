@@ -1,7 +1,7 @@
 //! Keys for packets that are lost, doubled and overtake one another: each says its number, and the
 //! bit of its key phase (wire §10.2).
 //!
-//! The sender goes to the next key after [`KEY_UPDATE_PACKETS`] packets, once the peer has shown
+//! The sender goes to the next key after [`KEY_UPDATE_PACKETS`] packets or less, once the peer has shown
 //! that it has the current one. The receiver follows when a packet with the other bit opens under
 //! the next key, and keeps the key before for those that were overtaken (RFC 9001 §6). Numbers go on
 //! and are never used twice, so that no nonce is.
@@ -45,6 +45,9 @@ struct Sending {
     first: u64,
     /// The next number: lower ones are used.
     next: u64,
+    /// Packets under one key, at least.
+    packets_per_key: u64,
+    updates: u64,
 }
 
 struct Receiving {
@@ -82,7 +85,14 @@ impl NumberedChannel {
         let next = current.successor(cipher);
         Self {
             cipher,
-            send: Sending { key: Key::new(send), phase: KeyPhase::Even, first: 0, next: 0 },
+            send: Sending {
+                key: Key::new(send),
+                phase: KeyPhase::Even,
+                first: 0,
+                next: 0,
+                packets_per_key: KEY_UPDATE_PACKETS,
+                updates: 0,
+            },
             receive: Receiving {
                 previous: None,
                 current,
@@ -91,6 +101,17 @@ impl NumberedChannel {
                 first: None,
             },
         }
+    }
+
+    /// From now on our direction goes to its next key after so many packets, but never later than
+    /// after [`KEY_UPDATE_PACKETS`]. The peer follows whatever it is.
+    pub fn set_packets_per_key(&mut self, packets: u64) {
+        self.send.packets_per_key = packets.clamp(1, KEY_UPDATE_PACKETS);
+    }
+
+    /// How often our direction has gone to its next key.
+    pub const fn updates(&self) -> u64 {
+        self.send.updates
     }
 
     /// The phase of the next packet that is sealed: its header says so.
@@ -102,10 +123,11 @@ impl NumberedChannel {
     /// peer has it, the next packets are sealed with the next one.
     pub fn on_acked(&mut self, number: u64) {
         let send = &mut self.send;
-        if number >= send.first && send.next - send.first >= KEY_UPDATE_PACKETS {
+        if number >= send.first && send.next - send.first >= send.packets_per_key {
             send.key = send.key.successor(self.cipher);
             send.phase = send.phase.next();
             send.first = send.next;
+            send.updates += 1;
         }
     }
 
@@ -263,6 +285,18 @@ mod tests {
             assert!(open(&mut b, &next));
             assert!(!open(&mut b, &late), "two keys back");
         }
+    }
+
+    #[test]
+    fn fewer_packets_under_a_key_are_the_senders_business_alone() {
+        let (mut a, mut b) = pair(Cipher::AesGcm);
+        a.set_packets_per_key(3);
+        for number in 0..30 {
+            let packet = seal(&mut a, number);
+            assert!(open(&mut b, &packet), "{number}");
+            a.on_acked(number);
+        }
+        assert_eq!((a.updates(), b.updates()), (10, 0));
     }
 
     #[test]

@@ -35,11 +35,11 @@ use crate::{
 };
 
 /// Handshakes that wait for their public-key work, at 90 µs each.
-const WAITING_MAX: usize = 64;
+pub const WAITING_MAX: usize = 64;
 /// With more than so many waiting, a cookie is asked for.
 const WAITING_WITHOUT_COOKIE: usize = 16;
 /// Sessions whose device has not shown that it is there.
-const PROVISIONAL_MAX: usize = 1_024;
+pub const PROVISIONAL_MAX: usize = 1_024;
 /// How long such a session lives, and its reply is repeated.
 const PROVISIONAL_TIME: Duration = Duration::from_secs(10);
 /// How long a cookie counts.
@@ -247,6 +247,17 @@ impl<A: Address> Endpoint<A> {
         self.sessions.is_empty()
     }
 
+    /// How many handshakes wait for their public-key work: at most [`WAITING_MAX`].
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Answered handshakes that are remembered, provisional sessions among them: at most
+    /// [`PROVISIONAL_MAX`].
+    pub fn remembered(&self) -> usize {
+        self.provisional.len()
+    }
+
     fn handle_sealed(
         &mut self,
         now: Timestamp,
@@ -267,9 +278,11 @@ impl<A: Address> Endpoint<A> {
             Ok(Received::Taken { is_newest }) => {
                 // Only now it is certain that the device is there.
                 entry.is_provisional = false;
-                if from == entry.address {
+                if !is_newest {
+                    // Whatever was overtaken says where the device was.
+                } else if from == entry.address {
                     entry.candidate = None;
-                } else if is_newest {
+                } else {
                     entry.note_elsewhere(now, from, &mut self.entropy);
                 }
                 if let Some(proof) = entry.session.take_proof() {

@@ -16,6 +16,6 @@ mod session;
 
 pub use self::{
     client::Client,
-    endpoint::{Address, Endpoint, EndpointConfig},
+    endpoint::{Address, Endpoint, EndpointConfig, PROVISIONAL_MAX, WAITING_MAX},
     session::{Received, Session, SessionError},
 };

@@ -230,6 +230,23 @@ impl Session {
         self.transport.poll_timeout()
     }
 
+    /// From now on our direction goes to its next key after so many packets. Who needs less at stake
+    /// under one key than [`KEY_UPDATE_PACKETS`](crate::channel::established::KEY_UPDATE_PACKETS),
+    /// which is the most and the default, sets it; the peer follows whatever it is.
+    pub fn set_packets_per_key(&mut self, packets: u64) {
+        self.channel.set_packets_per_key(packets);
+    }
+
+    /// How often our direction has gone to its next key.
+    pub const fn key_updates(&self) -> u64 {
+        self.channel.updates()
+    }
+
+    /// Bytes of streams that are kept: written and not acknowledged, received and not read.
+    pub fn kept_bytes(&self) -> (usize, usize) {
+        self.transport.kept_bytes()
+    }
+
     /// The round trip.
     pub const fn rtt(&self) -> &Rtt {
         self.transport.rtt()

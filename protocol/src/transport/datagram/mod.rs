@@ -402,6 +402,11 @@ impl Transport {
         deadlines.into_iter().flatten().min()
     }
 
+    /// Bytes of streams that are kept: written and not acknowledged, received and not read.
+    pub fn kept_bytes(&self) -> (usize, usize) {
+        (self.outgoing.unacked(), self.incoming.kept())
+    }
+
     /// The round trip.
     pub const fn rtt(&self) -> &Rtt {
         &self.rtt
@@ -544,6 +549,7 @@ impl Transport {
         let affordable = if self.is_path_idle() { self.copy_budget / cost.max(1) } else { 0 };
         let left = wanted.min(affordable);
         self.copy_budget -= left * cost;
+        self.stats.copies_withheld += wanted - left;
         if let Some(left) = u8::try_from(left).ok().filter(|left| *left > 0) {
             self.copies.push_back(Copies { part, left });
         }

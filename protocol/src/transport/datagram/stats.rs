@@ -23,6 +23,8 @@ pub struct Stats {
     pub spurious: u64,
     /// Packets that carried nothing but further copies of a try.
     pub copies: u64,
+    /// Further copies of a try that were not made: the path was not idle, or none were earned.
+    pub copies_withheld: u64,
     /// Times that everything was lost for so long that the window began anew (RFC 9002 §7.6).
     pub persistent_congestion: u64,
 }

@@ -138,6 +138,11 @@ impl ReceiveStreams {
         (left < CREDIT_BYTES / 2 && credit > self.allowed).then_some(credit)
     }
 
+    /// Bytes of memory for what arrived and was not read, gaps included.
+    pub(in crate::transport::datagram) fn kept(&self) -> usize {
+        self.streams.values().map(|stream| stream.buffer.len()).sum()
+    }
+
     /// The credit that the peer was told last.
     pub(in crate::transport::datagram) const fn allowed(&self) -> u64 {
         self.allowed
