@@ -14,6 +14,7 @@ use protocol::{
         fault::{Faults, Loss, Share},
         network::Link,
     },
+    limits::RELAY_NAME_BYTES_MAX,
     message::{ClientMessage, MessageReader, RelayMessage, session::Ping},
     time::Timestamp,
     transport::packet::ConnectionId,
@@ -233,54 +234,191 @@ fn a_relay_that_forgot_a_session_says_so_and_nobody_else_can() {
     assert!(world.client.session().is_none());
 }
 
-#[test]
-fn nothing_that_a_stranger_sends_is_answered_with_more_than_it_brought() {
-    let mut world = World::new(&Faults::default(), 10);
+/// Bytes that a datagram causes to be sent to where it says that it is from.
+fn answers(world: &mut World, from: SocketAddr, packet: &[u8]) -> usize {
+    let touched = world.relay.handle_datagram(world.now, from, &mut packet.to_vec());
+    let mut bytes = 0;
+    while let Some((to, answer)) = world.relay.poll_packet() {
+        assert_eq!(to, from, "nobody else was asked");
+        bytes += answer.len();
+    }
+    if let Some(id) = touched {
+        let mut out = Vec::new();
+        while let Some(to) = world.relay.poll_session(world.now, id, &mut out) {
+            bytes += if to == from { out.len() } else { 0 };
+            out.clear();
+        }
+    }
+    bytes
+}
+
+/// What can be said without a session, by kind: its length may be cut and its bytes changed.
+fn clear_packets(world: &mut World) -> Vec<(&'static str, Vec<u8>)> {
     let mut init = Vec::new();
     assert!(world.client.poll_packet(world.now, &mut init));
+    let changed = |at: usize, byte: u8| {
+        let mut packet = init.clone();
+        packet[at] ^= byte;
+        packet
+    };
     let mut probe = vec![1; 1_200];
     probe[0] = 1;
-    let sealed = [&[6, 3][..], &[9; 60]].concat();
-    let mut wrong_version = init.clone();
-    wrong_version[1] = 77;
-    let mut for_another_key = init.clone();
-    for_another_key[40] ^= 1;
-    let short_init = init[..1_199].to_vec();
-    let short_probe = probe[..9].to_vec();
-    let packets =
-        [init.clone(), probe, sealed, wrong_version, for_another_key, short_init, short_probe];
-    for (index, packet) in packets.iter().enumerate() {
-        for port in 0..40 {
-            world.relay.handle_datagram(world.now, address(port), &mut packet.clone());
+    vec![
+        ("probe", probe),
+        ("beacon", [&[2][..], &[1; 1_400]].concat()),
+        ("init", init.clone()),
+        ("init of another version", changed(1, 77)),
+        ("init of another suite", changed(3, 77)),
+        ("init for another key", changed(40, 1)),
+        ("reply", [&[4][..], &[1; 1_400]].concat()),
+        ("retry", [&[5][..], &[1; 40]].concat()),
+        ("sealed, never heard of", [&[6, 3][..], &[9; 1_400]].concat()),
+        ("reset", [&[7][..], &[1; 1_400]].concat()),
+    ]
+}
+
+#[test]
+fn nothing_that_a_stranger_sends_is_answered_with_more_than_it_brought() {
+    let is_answered = ["probe", "init", "init of another version", "init of another suite"];
+    let is_answered = [&is_answered[..], &["init for another key", "sealed, never heard of"]];
+    let is_answered = is_answered.concat();
+    // The second time there are so many that a cookie is asked for.
+    for is_busy in [false, true] {
+        let mut world = World::new(&Faults::default(), 10);
+        let name = "n".repeat(RELAY_NAME_BYTES_MAX);
+        let responder = ResponderConfig::new(Arc::clone(&world.relay_key), name);
+        let config = EndpointConfig { responder: Arc::new(responder), shard: 3 };
+        world.relay = Endpoint::new(config, Entropy::seeded_for_simulation(1));
+        if is_busy {
+            crowd(&mut world, 60);
         }
-        world.relay.answer_handshakes(world.now, 100);
-        let (mut count, mut bytes) = (0, 0);
-        while let Some((_, answer)) = world.relay.poll_packet() {
-            count += 1;
-            bytes += answer.len();
+        let mut port = 1_000;
+        for (what, packet) in clear_packets(&mut world) {
+            let mut most = 0;
+            let lengths = (0..100).chain(1_190..=packet.len());
+            for length in lengths.filter(|length| *length <= packet.len()) {
+                // Whoever is there, and whoever was there before.
+                port += 1;
+                for from in [address(port), address(1_000)] {
+                    let mut bytes = answers(&mut world, from, &packet[..length]);
+                    if !is_busy {
+                        world.relay.answer_handshakes(world.now, 1);
+                        bytes += world.relay.poll_packet().map_or(0, |(_, answer)| answer.len());
+                    }
+                    assert!(bytes <= length, "{what}: {bytes} bytes for {length}");
+                    most = most.max(bytes);
+                }
+                world.now = world.now + 30 * MS;
+            }
+            assert_eq!(most > 0, is_answered.contains(&what), "{what}: {most} bytes");
         }
-        assert!(bytes <= 40 * packet.len() && count <= 40, "packet {index}: {bytes} bytes");
-        let is_answered = index < 5;
-        assert_eq!(count > 0, is_answered, "packet {index}");
+        for kind in 0..=u8::MAX {
+            for length in [1, 2, 9, 31, 60, 1_200] {
+                let mut packet = vec![3; length];
+                packet[0] = kind;
+                let bytes = answers(&mut world, address(1_001), &packet);
+                assert!(bytes <= length, "kind {kind}: {bytes} bytes for {length}");
+            }
+        }
     }
+}
+
+/// Somebody on the way sends a session's packets on, with an address that is not theirs.
+#[test]
+fn an_address_that_has_not_answered_gets_no_more_than_came_from_it() {
+    let mut world = World::new(&Faults { delay: 5 * MS, ..Faults::default() }, 13);
+    assert!(world.establish());
+    world.say(1);
+    world.run(Duration::from_secs(1));
+    let victim = address(6_666);
+    let (mut brought, mut got) = (0, 0);
+    for token in 2..200 {
+        world.say(token);
+        let mut packet = Vec::new();
+        while world.client.poll_packet(world.now, &mut packet) {
+            brought += packet.len();
+            got += answers(&mut world, victim, &packet);
+            // And once more.
+            got += answers(&mut world, victim, &packet);
+            assert!(got <= brought, "{got} bytes for {brought}");
+            packet.clear();
+        }
+        world.now = world.now + 100 * MS;
+        world.client.handle_timeout(world.now);
+    }
+    assert!(got > 0, "it was asked whether it is there");
+    assert_eq!(world.relay.address(world.sessions[0]), Some(address(1_000)));
+}
+
+#[test]
+fn nobody_takes_the_answer_of_another_with_an_attempt_or_an_init_that_they_have_seen() {
+    let mut world = World::new(&Faults { delay: 5 * MS, ..Faults::default() }, 14);
+    let mut init = Vec::new();
+    assert!(world.client.poll_packet(world.now, &mut init));
+    // The same choices of chance and another key: the same attempt, said by another device.
+    let entropy = &mut Entropy::seeded_for_simulation(14);
+    let _ = (StaticKey::generate(entropy), StaticKey::generate(entropy));
+    let other_key = Arc::new(StaticKey::generate(&mut Entropy::seeded_for_simulation(1)));
+    let config = InitiatorConfig::new(world.relay_key.relay_key(), other_key);
+    let mut other = Client::new(world.now, &config, entropy).expect("usable");
+    let mut other_init = Vec::new();
+    assert!(other.poll_packet(world.now, &mut other_init));
+    assert_eq!(init[4..12], other_init[4..12], "one attempt id");
+    assert_ne!(init, other_init);
+
+    // All of it from one place, and the init from another place too, before the device's own.
+    for (from, packet) in [
+        (address(6_666), &init),
+        (world.from, &other_init),
+        (world.from, &init),
+        (address(6_666), &init),
+    ] {
+        world.relay.handle_datagram(world.now, from, &mut packet.clone());
+    }
+    world.relay.answer_handshakes(world.now, 10);
+    let mut replies = Vec::new();
+    while let Some(reply) = world.relay.poll_packet() {
+        replies.push(reply);
+    }
+    assert_eq!(replies.len(), 3, "each once: {replies:?}");
+    assert_eq!(world.relay.len(), 3);
+    for (to, mut packet) in replies {
+        if to == world.from {
+            other.handle_datagram(world.now, &mut packet.clone()).expect("no error");
+            world.client.handle_datagram(world.now, &mut packet).expect("no error");
+        }
+    }
+    assert!(other.session().is_some());
+    assert!(world.client.session().is_some());
+    // What the device says is answered where it is.
+    world.say(1);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.at_client, [1]);
+    assert_eq!(world.relay.address(world.sessions[0]), Some(address(1_000)));
+}
+
+/// Inits of other devices, each from its own address, that wait for their public-key work.
+fn crowd(world: &mut World, count: u16) -> u16 {
+    let entropy = &mut Entropy::seeded_for_simulation(99);
+    let config = InitiatorConfig::new(world.relay_key.relay_key(), Arc::clone(&world.device_key));
+    let mut retries = 0;
+    for port in 0..count {
+        let mut init = Vec::new();
+        let mut other = Client::new(world.now, &config, entropy).expect("usable");
+        other.poll_packet(world.now, &mut init);
+        world.relay.handle_datagram(world.now, address(port), &mut init);
+        while let Some((_, answer)) = world.relay.poll_packet() {
+            retries += u16::from(answer[0] == 5);
+        }
+    }
+    retries
 }
 
 #[test]
 fn whoever_asks_a_busy_relay_has_to_show_where_they_are() {
     let mut world = World::new(&Faults { delay: 5 * MS, ..Faults::default() }, 11);
     // A flood from invented addresses.
-    let entropy = &mut Entropy::seeded_for_simulation(99);
-    let config = InitiatorConfig::new(world.relay_key.relay_key(), Arc::clone(&world.device_key));
-    let mut retries = 0;
-    for port in 0..200 {
-        let mut init = Vec::new();
-        let mut other = Client::new(world.now, &config, entropy).expect("usable");
-        other.poll_packet(world.now, &mut init);
-        world.relay.handle_datagram(world.now, address(port), &mut init);
-        while let Some((_, answer)) = world.relay.poll_packet() {
-            retries += u32::from(answer[0] == 5);
-        }
-    }
+    let retries = crowd(&mut world, 200);
     assert!(retries > 150, "{retries}");
     // Ours gets its cookie and comes in with it, while the others still wait.
     let mut init = Vec::new();

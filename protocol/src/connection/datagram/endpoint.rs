@@ -3,7 +3,9 @@
 //! A stranger costs little: a probe or handshake-init is answered with less than it brings, public-key
 //! work waits in a short queue until the driver has time for it, and when that queue is not short any
 //! more, whoever asks has to show with a cookie that it is where it says. A handshake that was
-//! answered is remembered for a while, so that the same init gets the same reply.
+//! answered is remembered for a while, so that the same init from the same place gets the same reply.
+//! From another place it is another handshake: who has read an init on its way cannot take its
+//! answer away, and no session is with an address that did not get its reply.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,13 +18,18 @@ use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use super::{
+    cookie::Cookies,
     header::{To, connection_id},
     session::{Received, Session},
 };
 use crate::{
-    channel::handshake::{self, Capabilities, Route, Welcome},
+    channel::{
+        established::TAG_BYTES,
+        handshake::{self, Capabilities, Route, Welcome},
+    },
     connection::{ResponderConfig, attempt::prologue},
     entropy::Entropy,
+    ids::sha256,
     offer::Choice,
     time::Timestamp,
     transport::{
@@ -42,12 +49,12 @@ const WAITING_WITHOUT_COOKIE: usize = 16;
 pub const PROVISIONAL_MAX: usize = 1_024;
 /// How long such a session lives, and its reply is repeated.
 const PROVISIONAL_TIME: Duration = Duration::from_secs(10);
-/// How long a cookie counts.
-const COOKIE_TIME: Duration = Duration::from_secs(10);
 /// Resets in one second, whoever they are for.
 const RESETS_PER_SECOND: u32 = 100;
 /// Time between two challenges of an address.
 const CHALLENGE_INTERVAL: Duration = Duration::from_millis(250);
+/// Bytes of a challenge: header, frame, tag. The smallest packet of a client has as many.
+const CHALLENGE_BYTES: usize = To::Client.header_bytes() + 9 + TAG_BYTES;
 /// Challenges of one address before it is given up.
 const CHALLENGES_MAX: u8 = 5;
 
@@ -89,13 +96,13 @@ pub struct EndpointConfig {
 pub struct Endpoint<A> {
     config: EndpointConfig,
     entropy: Entropy,
-    cookie_key: hmac::Key,
+    cookies: Cookies,
     reset_key: hmac::Key,
     sessions: BTreeMap<ConnectionId, Entry<A>>,
-    /// Replies by the attempt that they answer.
-    replies: BTreeMap<[u8; 8], Answered>,
+    /// Replies by what they answer.
+    replies: BTreeMap<Knock<A>, Vec<u8>>,
     /// Sessions that are provisional, the oldest first; also some that are not any more.
-    provisional: VecDeque<(Timestamp, ConnectionId, [u8; 8])>,
+    provisional: VecDeque<(Timestamp, ConnectionId, Knock<A>)>,
     waiting: VecDeque<Waiting<A>>,
     outgoing: VecDeque<(A, Vec<u8>)>,
     resets: (Timestamp, u32),
@@ -114,16 +121,31 @@ struct Candidate<A> {
     challenge: [u8; 8],
     asked_at: Timestamp,
     asked: u8,
+    /// Bytes that came from there and are not used up by challenges: more are not sent there.
+    budget: usize,
 }
 
-struct Answered {
-    /// Of the handshake-init, to know it again.
-    noise: Vec<u8>,
-    packet: Vec<u8>,
+/// A handshake-init, to know it again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Knock<A> {
+    from: A,
+    digest: InitDigest,
+}
+
+/// All of a handshake-init but its cookie. An attempt id alone is no name: anybody can use one that
+/// they have seen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct InitDigest(pub(super) [u8; 32]);
+
+impl InitDigest {
+    fn of(init: &HandshakeInit<'_>) -> Self {
+        let Choice { version, suite } = init.choice;
+        Self(sha256(&[&version.0.to_be_bytes(), &[suite.0], &init.attempt.0, init.noise]))
+    }
 }
 
 struct Waiting<A> {
-    address: A,
+    knock: Knock<A>,
     choice: Choice,
     attempt: AttemptId,
     noise: Vec<u8>,
@@ -132,7 +154,7 @@ struct Waiting<A> {
 impl<A: Address> Endpoint<A> {
     /// An endpoint without sessions.
     pub fn new(config: EndpointConfig, mut entropy: Entropy) -> Self {
-        let cookie_key = hmac::Key::new(hmac::HMAC_SHA256, &entropy.bytes::<32>());
+        let cookies = Cookies::new(&mut entropy);
         // From the relay's key, so that a relay that was started again can still reset.
         let label = [b"datagram reset v1".as_slice(), config.responder.static_key.seed()].concat();
         let label = Zeroizing::new(label);
@@ -140,7 +162,7 @@ impl<A: Address> Endpoint<A> {
         Self {
             config,
             entropy,
-            cookie_key,
+            cookies,
             reset_key,
             sessions: BTreeMap::new(),
             replies: BTreeMap::new(),
@@ -221,7 +243,7 @@ impl<A: Address> Endpoint<A> {
     /// When time alone changes something for a session.
     pub fn session_timeout(&self, id: ConnectionId) -> Option<Timestamp> {
         let entry = self.sessions.get(&id)?;
-        let challenge = entry.candidate.as_ref().map(Candidate::due);
+        let challenge = entry.candidate.as_ref().and_then(Candidate::due);
         [entry.session.poll_timeout(), challenge].into_iter().flatten().min()
     }
 
@@ -269,6 +291,7 @@ impl<A: Address> Endpoint<A> {
             self.reset(now, from, id, datagram.len());
             return None;
         };
+        let bytes = datagram.len();
         match entry.session.handle_packet(now, datagram) {
             Ok(Received::Ignored) => return None,
             Ok(Received::Closed) | Err(_) => {
@@ -283,7 +306,7 @@ impl<A: Address> Endpoint<A> {
                 } else if from == entry.address {
                     entry.candidate = None;
                 } else {
-                    entry.note_elsewhere(now, from, &mut self.entropy);
+                    entry.note_elsewhere(now, from, bytes, &mut self.entropy);
                 }
                 if let Some(proof) = entry.session.take_proof() {
                     entry.on_proof(now, proof);
@@ -294,11 +317,6 @@ impl<A: Address> Endpoint<A> {
     }
 
     fn handle_init(&mut self, now: Timestamp, from: A, init: &HandshakeInit<'_>) {
-        let answered = self.replies.get(&init.attempt.0);
-        if let Some(answered) = answered.filter(|answered| answered.noise == init.noise) {
-            self.outgoing.push_back((from, answered.packet.clone()));
-            return;
-        }
         let ours = self.config.responder.offer;
         if !ours.versions.contains(init.choice.version) || !ours.suites.contains(init.choice.suite)
         {
@@ -306,29 +324,32 @@ impl<A: Address> Endpoint<A> {
             self.outgoing.push_back((from, beacon));
             return;
         }
-        let is_waiting = self.waiting.iter().any(|waiting| waiting.attempt == init.attempt);
+        let digest = InitDigest::of(init);
+        let knock = Knock { from, digest };
+        if let Some(packet) = self.replies.get(&knock) {
+            self.outgoing.push_back((from, packet.clone()));
+            return;
+        }
+        if self.waiting.iter().any(|waiting| waiting.knock == knock) {
+            return;
+        }
         let is_busy = self.waiting.len() > WAITING_WITHOUT_COOKIE;
-        if is_waiting || (is_busy && !self.is_cookie(now, from, init)) {
-            if !is_waiting {
-                let cookie = self.cookie(now, from, init);
-                let retry = Retry { attempt: init.attempt, cookie: &cookie };
-                self.outgoing.push_back((from, retry.encode()));
-            }
+        if is_busy && !self.cookies.is_ours(now, from, &digest, init.cookie) {
+            let cookie = self.cookies.make(now, from, &digest);
+            let retry = Retry { attempt: init.attempt, cookie: &cookie };
+            self.outgoing.push_back((from, retry.encode()));
             return;
         }
         // Whoever has a cookie and finds the queue full tries again by itself.
         if self.waiting.len() < WAITING_MAX {
-            self.waiting.push_back(Waiting {
-                address: from,
-                choice: init.choice,
-                attempt: init.attempt,
-                noise: init.noise.to_vec(),
-            });
+            let HandshakeInit { choice, attempt, noise, .. } = *init;
+            self.waiting.push_back(Waiting { knock, choice, attempt, noise: noise.to_vec() });
         }
     }
 
     fn answer(&mut self, now: Timestamp, waiting: Waiting<A>) {
-        let Waiting { address, choice, attempt, noise } = waiting;
+        let Waiting { knock, choice, attempt, noise } = waiting;
+        let address = knock.from;
         let id = self.new_id();
         let welcome = Welcome {
             offer: self.config.responder.offer,
@@ -354,9 +375,9 @@ impl<A: Address> Endpoint<A> {
         let session = Session::new(now, channel.numbered(), peer, To::Client, None);
         let entry = Entry { session, address, is_provisional: true, candidate: None };
         self.sessions.insert(id, entry);
-        self.provisional.push_back((now, id, attempt.0));
+        self.provisional.push_back((now, id, knock));
         self.outgoing.push_back((address, packet.clone()));
-        self.replies.insert(attempt.0, Answered { noise, packet });
+        self.replies.insert(knock, packet);
     }
 
     fn new_id(&mut self) -> ConnectionId {
@@ -376,8 +397,8 @@ impl<A: Address> Endpoint<A> {
     }
 
     fn forget_oldest_provisional(&mut self) {
-        let Some((_, id, attempt)) = self.provisional.pop_front() else { return };
-        self.replies.remove(&attempt);
+        let Some((_, id, knock)) = self.provisional.pop_front() else { return };
+        self.replies.remove(&knock);
         if self.sessions.get(&id).is_some_and(|entry| entry.is_provisional) {
             self.sessions.remove(&id);
         }
@@ -402,54 +423,32 @@ impl<A: Address> Endpoint<A> {
         let token = tag.as_ref().first_chunk().expect("HMAC-SHA256 has 32 bytes");
         ResetToken(*token)
     }
-
-    /// The time in seconds, and a code over it, the address and the message (wire §10.5).
-    fn cookie(&self, now: Timestamp, from: A, init: &HandshakeInit<'_>) -> [u8; 40] {
-        let time = (now.as_micros() / 1_000_000).to_be_bytes();
-        let tag = self.cookie_tag(time, from, init);
-        let mut cookie = [0; 40];
-        cookie[..8].copy_from_slice(&time);
-        cookie[8..].copy_from_slice(tag.as_ref());
-        cookie
-    }
-
-    fn is_cookie(&self, now: Timestamp, from: A, init: &HandshakeInit<'_>) -> bool {
-        let Some((time, tag)) = init.cookie.split_first_chunk() else { return false };
-        let made = Timestamp::from_micros(u64::from_be_bytes(*time).saturating_mul(1_000_000));
-        let message = Self::cookie_message(*time, from, init);
-        made <= now
-            && now.since(made) <= COOKIE_TIME
-            && hmac::verify(&self.cookie_key, &message, tag).is_ok()
-    }
-
-    fn cookie_tag(&self, time: [u8; 8], from: A, init: &HandshakeInit<'_>) -> hmac::Tag {
-        hmac::sign(&self.cookie_key, &Self::cookie_message(time, from, init))
-    }
-
-    fn cookie_message(time: [u8; 8], from: A, init: &HandshakeInit<'_>) -> Vec<u8> {
-        [&time[..], &from.bytes(), &init.attempt.0, init.noise].concat()
-    }
 }
 
 impl<A: Address> Entry<A> {
     /// An authentic packet, the newest so far, came from elsewhere: the device may have moved, or
     /// somebody on the way sends it on. Whoever is there has to show that it hears us (RFC 9000 §9.3).
-    fn note_elsewhere(&mut self, now: Timestamp, from: A, entropy: &mut Entropy) {
-        if self.candidate.as_ref().is_some_and(|candidate| candidate.address == from) {
+    fn note_elsewhere(&mut self, now: Timestamp, from: A, bytes: usize, entropy: &mut Entropy) {
+        if let Some(candidate) = self.candidate.as_mut().filter(|it| it.address == from) {
+            candidate.budget += bytes;
             return;
         }
         let challenge = entropy.bytes();
-        self.candidate = Some(Candidate { address: from, challenge, asked_at: now, asked: 0 });
+        let candidate =
+            Candidate { address: from, challenge, asked_at: now, asked: 0, budget: bytes };
+        self.candidate = Some(candidate);
     }
 
     fn challenge(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Option<A> {
-        let candidate = self.candidate.as_mut().filter(|candidate| candidate.due() <= now)?;
+        let is_due = |candidate: &&mut Candidate<A>| candidate.due().is_some_and(|due| due <= now);
+        let candidate = self.candidate.as_mut().filter(is_due)?;
         if candidate.asked == CHALLENGES_MAX {
             self.candidate = None;
             return None;
         }
         candidate.asked += 1;
         candidate.asked_at = now;
+        candidate.budget -= CHALLENGE_BYTES;
         let (challenge, address) = (candidate.challenge, candidate.address);
         self.session.challenge(challenge, out).then_some(address)
     }
@@ -462,8 +461,10 @@ impl<A: Address> Entry<A> {
 }
 
 impl<A> Candidate<A> {
-    fn due(&self) -> Timestamp {
-        if self.asked == 0 { self.asked_at } else { self.asked_at + CHALLENGE_INTERVAL }
+    /// When it is asked next; not before enough came from there.
+    fn due(&self) -> Option<Timestamp> {
+        let due = if self.asked == 0 { self.asked_at } else { self.asked_at + CHALLENGE_INTERVAL };
+        (self.budget >= CHALLENGE_BYTES).then_some(due)
     }
 }
 

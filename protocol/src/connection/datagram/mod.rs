@@ -10,6 +10,7 @@
 //! Nothing that does not authenticate ends an attempt or a session: anybody can send a datagram.
 
 mod client;
+mod cookie;
 mod endpoint;
 mod header;
 mod session;

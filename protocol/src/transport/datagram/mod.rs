@@ -366,11 +366,10 @@ impl Transport {
     }
 
     /// Appends the content of a packet that asks whoever gets it to send `challenge` back; its number.
-    /// It is not sent again when it is lost.
+    /// It is not sent again when it is lost, and is as short as can be: nobody knows who gets it.
     pub fn put_challenge(&mut self, challenge: [u8; 8], out: &mut Vec<u8>) -> u64 {
         let start = out.len();
         frame::put(out, &Frame::Challenge(challenge));
-        frame::put(out, &Frame::AckNow);
         self.finish_packet(out.len() - start, None)
     }
 
