@@ -6,15 +6,20 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::Arc,
 };
 
 use protocol::invitation::Invitation;
 use serde::Deserialize;
 
+use crate::loopback::Loopback;
+
 /// A person with a home directory and a way to the relay.
 #[derive(Clone, Debug)]
 pub struct Chat {
     binary: PathBuf,
+    /// The network the person is in, unless ours.
+    within: Option<Arc<Loopback>>,
     home: PathBuf,
     /// The flags that lead to the relay.
     way: Vec<String>,
@@ -70,26 +75,34 @@ impl Chat {
     ) -> io::Result<Self> {
         Ok(Self {
             binary: Self::binary()?,
+            within: None,
             home: home.as_ref().to_owned(),
             way: vec!["--relay".into(), relay.to_string(), "--trust".into(), key.to_owned()],
             name: name.to_owned(),
         })
     }
 
-    /// A person who was invited, and goes there by datagrams.
+    /// A person who was invited, and goes there by this `--transport`.
     ///
     /// # Errors
     ///
     /// If there is no client to run.
-    pub fn by_datagrams(
+    pub fn invited(
         home: impl AsRef<Path>,
         invitation: &Invitation,
+        transport: &str,
         name: &str,
     ) -> io::Result<Self> {
         let invitation = invitation.to_string();
-        let way = ["--transport", "udp", "--relay", &invitation].map(str::to_owned).into();
+        let way = ["--transport", transport, "--relay", &invitation].map(str::to_owned).into();
         let home = home.as_ref().to_owned();
-        Ok(Self { binary: Self::binary()?, home, way, name: name.to_owned() })
+        Ok(Self { binary: Self::binary()?, within: None, home, way, name: name.to_owned() })
+    }
+
+    /// The same person in a network of its own.
+    #[must_use]
+    pub fn within(self, network: Arc<Loopback>) -> Self {
+        Self { within: Some(network), ..self }
     }
 
     /// The same person with another program, such as a script that runs the client.
@@ -116,7 +129,10 @@ impl Chat {
 
     /// A command of this person, not started yet.
     pub fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match &self.within {
+            Some(network) => network.command(&self.binary),
+            None => Command::new(&self.binary),
+        };
         command
             .args(arguments)
             .arg("--home")

@@ -8,6 +8,7 @@
 //!   loopback   a network of its own                 keys       what a person types
 //!   lines      what a child prints                chat       the real client as a child process
 //!   machine    people in front of terminals     path       loses datagrams on their way
+//!   network    two hosts and a bad cable
 //! ```
 
 pub mod chat;
@@ -17,6 +18,7 @@ pub mod keys;
 pub mod lines;
 pub mod loopback;
 pub mod machine;
+pub mod network;
 pub mod path;
 pub mod process;
 pub mod proxy;

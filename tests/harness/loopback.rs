@@ -24,6 +24,21 @@ impl Loopback {
     pub fn new() -> io::Result<Self> {
         let mut command = Command::new("unshare");
         command.arg("--net").args(user_arguments(&["--user", "--map-root-user"]));
+        Self::hold(command)
+    }
+
+    /// Another one of the same owner: the two can be joined.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn beside(&self) -> io::Result<Self> {
+        let mut command = self.command(Path::new("unshare"));
+        command.arg("--net");
+        Self::hold(command)
+    }
+
+    fn hold(mut command: Command) -> io::Result<Self> {
         // Reading a pipe that nobody writes to waits as long as we live.
         command.args(["--", "sh", "-c", "ip link set lo up && echo up && read end"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -43,6 +58,19 @@ impl Loopback {
         line.extend(user_arguments(&["--user", "--preserve-credentials"]).map(OsString::from));
         line.extend(["--".into(), program.into()]);
         line
+    }
+
+    /// A program of this network, not started yet.
+    pub fn command(&self, program: &Path) -> Command {
+        let line = self.wrap(program);
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]);
+        command
+    }
+
+    /// The process that holds it.
+    pub fn pid(&self) -> u32 {
+        self.holder.id()
     }
 }
 
@@ -68,9 +96,7 @@ mod tests {
     fn a_port_taken_in_one_network_is_free_in_another() {
         let listens = "exec 3<>/dev/tcp/127.0.0.1/4545";
         let loopback = Loopback::new().unwrap();
-        let line = loopback.wrap(Path::new("bash"));
-        let output =
-            Command::new(&line[0]).args(&line[1..]).args(["-c", listens]).output().unwrap();
+        let output = loopback.command(Path::new("bash")).args(["-c", listens]).output().unwrap();
         assert!(!output.status.success(), "nobody listens in a new network");
         let refused = String::from_utf8_lossy(&output.stderr).contains("refused");
         assert!(refused, "its loopback is up: {output:?}");

@@ -63,6 +63,11 @@ impl Path {
         lock(&self.shared).dark_until = Some(Instant::now() + duration);
     }
 
+    /// Everything passes again, as far as the faults let it.
+    pub fn go_light(&self) {
+        lock(&self.shared).dark_until = None;
+    }
+
     /// Datagrams that it took, in both directions.
     pub fn carried(&self) -> u64 {
         lock(&self.shared).carried

@@ -3,10 +3,10 @@
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use std::{
 use protocol::invitation::Invitation;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
-use crate::client::RelayEndpoint;
+use crate::{client::RelayEndpoint, loopback::Loopback};
 
 /// How long a relay may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -56,6 +56,10 @@ pub enum ProcessError {
 pub struct RelayOptions {
     /// The program.
     pub binary: PathBuf,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The network it runs in, unless ours.
+    pub within: Option<Arc<Loopback>>,
     /// Where its data lives.
     pub data_dir: PathBuf,
     /// Arguments besides address and data directory.
@@ -65,10 +69,12 @@ pub struct RelayOptions {
 }
 
 impl RelayOptions {
-    /// A relay without further settings.
+    /// A relay on a free port of the loopback, without further settings.
     pub fn new(binary: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
         let (binary, data_dir) = (binary.into(), data_dir.into());
-        Self { binary, data_dir, arguments: Vec::new(), settings: Vec::new() }
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (within, arguments, settings) = (None, Vec::new(), Vec::new());
+        Self { binary, listen, within, data_dir, arguments, settings }
     }
 }
 
@@ -137,8 +143,12 @@ impl RelayProcess {
         fs::create_dir_all(&options.data_dir)?;
         let log = options.data_dir.join("stderr.log");
         let begun = Instant::now();
-        let mut child = Command::new(&options.binary)
-            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        let mut command = match &options.within {
+            Some(network) => network.command(&options.binary),
+            None => Command::new(&options.binary),
+        };
+        let mut child = command
+            .args(["--listen", &options.listen.to_string(), "--data-dir"])
             .arg(&options.data_dir)
             .args(&options.arguments)
             .envs(options.settings.iter().map(|(key, value)| (key, value)))

@@ -228,6 +228,7 @@ async fn check_round_trip(
 
 fn report_health(health: &Health, report: &mut Report<'_>) -> Result<(), Failure> {
     report.good("process", format!("{} of version {}", health.pid, health.version))?;
+    report.good("logins", format!("{} of that process", health.logins))?;
     report.good("outbox", format!("{} messages wait", health.outbox))?;
     if let Some(why) = &health.store {
         report.bad("store", why.clone(), Some("make room on the disk that the home is on"))?;

@@ -28,6 +28,8 @@ pub(super) struct Relay {
     announced: Option<(RelayKey, String)>,
     clock_skew_ms: Option<i64>,
     body_bytes_max: Option<u32>,
+    /// How often it welcomed us.
+    logins: u32,
 }
 
 /// What came from outside.
@@ -67,6 +69,7 @@ impl Relay {
             announced,
             clock_skew_ms,
             body_bytes_max,
+            logins: 0,
         };
         relay.connect();
         relay
@@ -140,13 +143,14 @@ impl Relay {
         outcome: std::io::Result<Stream>,
         mut sink: impl FnMut(RelayMessage<'_>) -> Result<(), ProtocolViolation>,
     ) -> Result<(), String> {
-        let Some(link) = &mut self.link else { return Ok(()) };
         let wall = Clock::wall();
-        let (skew, body_bytes_max) = (&mut self.clock_skew_ms, &mut self.body_bytes_max);
+        let Self { link, clock_skew_ms, body_bytes_max, logins, .. } = self;
+        let Some(link) = link else { return Ok(()) };
         // What came before the end counts: a refusal is often the last thing said.
         let received = link.receive(|message| {
             if let RelayMessage::Welcome(welcome) = &message {
-                *skew = Some(difference_ms(welcome.now, wall));
+                *logins += 1;
+                *clock_skew_ms = Some(difference_ms(welcome.now, wall));
                 *body_bytes_max = Some(welcome.body_bytes_max);
             }
             sink(message)
@@ -201,6 +205,11 @@ impl Relay {
     /// How far its clock was ahead of ours at the welcome.
     pub(super) const fn clock_skew_ms(&self) -> Option<i64> {
         self.clock_skew_ms
+    }
+
+    /// How often it has welcomed us so far.
+    pub(super) const fn logins(&self) -> u32 {
+        self.logins
     }
 
     /// How long a message it took when it welcomed us.

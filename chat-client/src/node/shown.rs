@@ -246,6 +246,9 @@ pub struct Health {
     pub pid: u32,
     /// Its version.
     pub version: String,
+    /// How often the relay has welcomed this process: more than once if a connection was lost.
+    #[serde(default)]
+    pub logins: u32,
     /// The relay's clock minus ours when it last welcomed us, in milliseconds.
     pub clock_skew_ms: Option<i64>,
     /// The longest message that the relay takes, as it said when it last welcomed us.

@@ -88,6 +88,7 @@ impl Owner {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             clock_skew_ms: self.relay.clock_skew_ms(),
             body_bytes_max: self.relay.body_bytes_max(),
+            logins: self.relay.logins(),
             outbox: self.engine.outbox().count(),
             store: self.engine.status().store.map(|failure| failure.to_string()),
             socket: self.relay.link().map(Link::options).unwrap_or_default(),

@@ -1,11 +1,13 @@
-//! Two people over datagrams on a path that loses every fifth in each direction, delays, repeats and
-//! reorders, and is dark for a while: every message arrives exactly once and in order, on the same
-//! login.
+//! Two people over datagrams on paths that lose every fifth in each direction, delay, repeat and
+//! reorder, and are dark for a while: every message arrives exactly once and in order, on the same
+//! login. Here a proxy on loopback does it; in [`cable`] the kernel, between two networks.
+
+mod cable;
 
 use std::{
     fmt::Write as _,
     io::Read as _,
-    path::Path as Directory,
+    path::{Path as Directory, PathBuf},
     process::Child,
     thread,
     time::{Duration, Instant},
@@ -14,6 +16,7 @@ use std::{
 use harness::{
     chat::{Chat, Line},
     lines::Lines,
+    network::Network,
     path::Path,
     process::{RelayOptions, RelayProcess, relay_binary},
 };
@@ -38,19 +41,18 @@ fn bad() -> Faults {
     }
 }
 
-struct Scene {
+/// Ada and Bea in `#sea`, on a relay at the other end of a path.
+struct Scene<P> {
     _directory: tempfile::TempDir,
     _relay: RelayProcess,
-    path: Path,
+    path: P,
     people: [Chat; 2],
 }
 
-impl Scene {
-    fn new(faults: Faults) -> Self {
+impl Scene<Path> {
+    fn by_proxy(faults: Faults) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let place = |name: &str| Directory::join(directory.path(), name);
-        let options = RelayOptions::new(relay_binary().expect("built"), place("relay"));
-        let relay = RelayProcess::start(&options).expect("the relay starts");
+        let relay = RelayProcess::start(&relay_options(&directory)).expect("the relay starts");
         let path = Path::start(relay.ready().tcp, faults, 11).expect("a free port");
         let address = path.address();
         let invitation = Invitation {
@@ -58,27 +60,74 @@ impl Scene {
                 .expect("an address"),
             ..relay.ready().invite.clone()
         };
-        let person = |name| Chat::by_datagrams(place(name), &invitation, name).expect("built");
-        let people = [person("ada"), person("bea")];
-        for person in &people {
+        let people = ["ada", "bea"].map(|name| {
+            Chat::invited(directory.path().join(name), &invitation, "udp", name).expect("built")
+        });
+        Self { _directory: directory, _relay: relay, path, people }.joined()
+    }
+}
+
+impl Scene<Network> {
+    fn by_cable(network: Network, host: &str, transport: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let options = RelayOptions {
+            listen: format!("{host}:0").parse().expect("an address"),
+            within: Some(network.far()),
+            ..relay_options(&directory)
+        };
+        let relay = RelayProcess::start(&options).expect("the relay starts");
+        let invitation = relay.ready().invite.clone();
+        let people = ["ada", "bea"].map(|name| {
+            let home = directory.path().join(name);
+            let person = Chat::invited(home, &invitation, transport, name).expect("built");
+            person.within(network.near())
+        });
+        Self { _directory: directory, _relay: relay, path: network, people }.joined()
+    }
+}
+
+impl<P> Scene<P> {
+    fn joined(self) -> Self {
+        for person in &self.people {
             let joined = person.run(["join", "#sea", "--create"]).expect("it runs");
             assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
         }
-        Self { _directory: directory, _relay: relay, path, people }
+        self
     }
 
-    fn say(&self, who: usize) -> Child {
+    /// Both write at the same time; then both have everything, once and in order.
+    fn talk(&self, messages: usize) {
+        let saying = [0, 1].map(|who| self.say(who, messages));
+        for child in saying {
+            finish(child);
+        }
+        let words = [0, 1].map(|who| self.words(who, messages));
+        assert_eq!(words[0], words[1], "both see the same");
+        for person in &self.people {
+            let prefix = format!("{} ", person.name());
+            let numbers = words[0].iter().filter_map(|text| text.strip_prefix(&prefix));
+            let theirs: Vec<usize> = numbers.filter_map(|number| number.parse().ok()).collect();
+            assert_eq!(theirs, (0..messages).collect::<Vec<_>>());
+        }
+    }
+
+    fn say(&self, who: usize, messages: usize) -> Child {
         let mut lines = String::new();
-        for number in 0..MESSAGES {
+        for number in 0..messages {
             writeln!(lines, "{} {number}", self.people[who].name()).expect("a string takes it");
         }
         self.people[who].feed(["send", "#sea", "--lines"], lines).expect("it runs")
     }
 
-    fn words(&self, who: usize) -> Vec<String> {
-        let lines = self.people[who].history("#sea", 3 * MESSAGES).expect("a history");
+    fn words(&self, who: usize, messages: usize) -> Vec<String> {
+        let lines = self.people[who].history("#sea", 3 * messages).expect("a history");
         lines.into_iter().filter_map(|Line { text, .. }| text).collect()
     }
+}
+
+fn relay_options(directory: &tempfile::TempDir) -> RelayOptions {
+    let binary: PathBuf = relay_binary().expect("built");
+    RelayOptions::new(binary, Directory::join(directory.path(), "relay"))
 }
 
 fn finish(mut child: Child) {
@@ -102,25 +151,14 @@ fn finish(mut child: Child) {
 
 #[test]
 fn every_message_once_and_in_order_where_every_fifth_datagram_is_lost() {
-    let scene = Scene::new(bad());
-    let saying = [0, 1].map(|who| scene.say(who));
-    for child in saying {
-        finish(child);
-    }
-    let words = [0, 1].map(|who| scene.words(who));
-    assert_eq!(words[0], words[1], "both see the same");
-    for person in &scene.people {
-        let prefix = format!("{} ", person.name());
-        let numbers = words[0].iter().filter_map(|text| text.strip_prefix(&prefix));
-        let theirs: Vec<usize> = numbers.filter_map(|number| number.parse().ok()).collect();
-        assert_eq!(theirs, (0..MESSAGES).collect::<Vec<_>>());
-    }
+    let scene = Scene::by_proxy(bad());
+    scene.talk(MESSAGES);
     assert!(scene.path.carried() > 0, "it went that way");
 }
 
 #[test]
 fn a_session_outlives_a_path_that_is_dark_for_a_while() {
-    let scene = Scene::new(Faults { delay: 5 * MS, ..Faults::default() });
+    let scene = Scene::by_proxy(Faults { delay: 5 * MS, ..Faults::default() });
     let mut tail = scene.people[0].command(["tail", "#sea", "-n", "20"]).spawn().expect("it runs");
     let heard = Lines::of(tail.stdout.take().expect("it is piped"));
     let first = scene.people[1].run(["send", "#sea", "before"]).expect("it runs");
