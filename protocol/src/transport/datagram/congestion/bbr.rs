@@ -126,7 +126,10 @@ impl Bbr {
             rate => rate,
         };
         let arrives = 1_000 - self.loss.min(500);
-        (rate.saturating_mul(gain) / 100).saturating_mul(1_000) / arrives
+        let paced = (rate.saturating_mul(gain) / 100).saturating_mul(1_000) / arrives;
+        // What any path may get (RFC 9002 §7.2), whatever was measured in an outage: a model that lets
+        // next to nothing leave learns next to nothing.
+        paced.max(super::paced(minimum_window(self.datagram_bytes), rtt))
     }
 
     pub(super) fn on_acked(&mut self, acked: &Acked) {
@@ -354,6 +357,17 @@ mod tests {
         let mut bbr = settled();
         lose(&mut bbr, 100_000, true);
         assert_eq!((bbr.window_bytes(), bbr.phase), (2_000, Phase::Startup));
+    }
+
+    #[test]
+    fn a_model_that_believes_in_nothing_still_lets_the_smallest_window_leave() {
+        let mut bbr = settled();
+        for number in 12..60 {
+            lose(&mut bbr, 12_500, false);
+            round(&mut bbr, number, 100, SLOW);
+        }
+        assert!(bbr.rate() < 100);
+        assert!(bbr.pacing_rate(SLOW) >= 2_000 * 1_000 / 80);
     }
 
     #[test]
