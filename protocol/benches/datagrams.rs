@@ -3,6 +3,8 @@
 
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
+#[path = "../tests/support/bottleneck.rs"]
+mod bottleneck;
 #[path = "../tests/support/pair.rs"]
 mod pair;
 
@@ -13,10 +15,13 @@ use protocol::{
     transport::datagram::Algorithm,
 };
 
-use crate::pair::World;
+use crate::{
+    bottleneck::{Bottleneck, Traffic},
+    pair::World,
+};
 
 const MS: Duration = Duration::from_millis(1);
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 6;
 const MESSAGE: [u8; 200] = [0; 200];
 
 fn main() {
@@ -40,6 +45,54 @@ fn main() {
             bulk(algorithm, loss);
         }
     }
+    println!(
+        "\n{:<28} {:>8} {:>8} {:>8}",
+        "two share 8 Mbit/s for 60 s", "of first", "Jain", "Mbit/s"
+    );
+    for [first, second] in [
+        [Algorithm::Bbr, Algorithm::Bbr],
+        [Algorithm::Cubic, Algorithm::Cubic],
+        [Algorithm::Bbr, Algorithm::Cubic],
+        [Algorithm::Bbr, Algorithm::NewReno],
+    ] {
+        for queue in [1, 4] {
+            share([first, second], queue);
+        }
+    }
+    println!("\n{:<28} {:>8}", "200 bytes, 20 times a second", "wire");
+    for queue in [1, 4] {
+        chat_beside_bulk(queue);
+    }
+}
+
+/// The queue holds so many times what the path does. The second begins five seconds later.
+fn share(algorithms: [Algorithm; 2], queue: u64) {
+    let mut path = Bottleneck::new(&narrow(queue), 1);
+    path.add(Traffic::Bulk, algorithms[0], Duration::ZERO);
+    path.add(Traffic::Bulk, algorithms[1], Duration::from_secs(5));
+    path.run(Duration::from_secs(5));
+    let done = path.run(Duration::from_secs(60));
+    let (a, b) = (ratio(done[0].delivered, 1), ratio(done[1].delivered, 1));
+    let jain = (a + b) * (a + b) / (2.0 * (a * a + b * b));
+    let name = format!("{:?} and {:?}, {queue} BDP", algorithms[0], algorithms[1]);
+    let (share, rate) = (a / (a + b) * 100.0, (a + b) * 8.0 / 60e6);
+    println!("{name:<28} {share:>6.0} % {jain:>8.2} {rate:>8.2}");
+}
+
+/// A conversation beside a CUBIC flow that keeps the queue full.
+fn chat_beside_bulk(queue: u64) {
+    let mut path = Bottleneck::new(&narrow(queue), 1);
+    path.add(Traffic::Bulk, Algorithm::Cubic, Duration::ZERO);
+    path.add(Traffic::Chat(50 * MS), Algorithm::default(), Duration::from_secs(5));
+    path.run(Duration::from_secs(5));
+    let done = path.run(Duration::from_secs(60));
+    let wire = ratio(done[1].wire, done[1].delivered);
+    println!("{:<28} {wire:>8.2}", format!("beside Cubic, {queue} BDP"));
+}
+
+fn narrow(queue: u64) -> Faults {
+    let rate = Some(Rate { bytes_per_second: 1_000_000, queue_bytes: 40_000 * queue });
+    Faults { delay: 20 * MS, rate, ..Faults::default() }
 }
 
 /// 20 ms each way with 2 ms of jitter, or half a millisecond.
@@ -90,19 +143,24 @@ fn bulk(algorithm: Algorithm, loss: u32) {
         rate: Some(Rate { bytes_per_second: 2_500_000, queue_bytes: 100_000 }),
         ..Faults::default()
     };
-    let mut world = World::new(&faults, algorithm, 5, 1);
-    let began = world.now;
-    let mut left: usize = 5_000_000;
-    while left > 0 || !world.is_finished() {
-        while left > 0 && world.ends[0].transport.has_room() {
-            let bytes = left.min(16_384);
-            world.write(0, 0, &vec![0; bytes]);
-            left -= bytes;
+    let (mut bytes, mut seconds) = (0, 0.0);
+    for seed in 1..=SEEDS {
+        let mut world = World::new(&faults, algorithm, seed, 1);
+        let began = world.now;
+        let mut left: usize = 5_000_000;
+        while left > 0 || world.ends[0].read[0] < 5_000_000 {
+            while left > 0 && world.ends[0].transport.has_room() {
+                let bytes = left.min(16_384);
+                world.write(0, 0, &vec![0; bytes]);
+                left -= bytes;
+            }
+            world.run_until(world.now + MS);
+            assert!(world.now.since(began) < Duration::from_secs(120), "it does not end");
         }
-        world.run_until(world.now + MS);
-        assert!(world.now.since(began) < Duration::from_secs(120), "it does not end");
+        bytes += world.ends[0].read[0];
+        seconds += world.now.since(began).as_secs_f64();
     }
-    let rate = ratio(world.ends[0].read[0] * 8, 1_000_000) / world.now.since(began).as_secs_f64();
+    let rate = ratio(bytes * 8, 1_000_000) / seconds;
     println!("{:<28} {rate:>8.1}", format!("{algorithm:?}, {loss} % lost"));
 }
 

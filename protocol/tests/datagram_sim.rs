@@ -94,7 +94,7 @@ fn schedule(seed: u64) {
 #[expect(clippy::disallowed_methods, reason = "how many schedules is for whoever runs them to say")]
 fn nothing_is_lost_doubled_or_reordered_on_any_path() {
     let seeds = std::env::var("SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    for seed in 0..seeds.unwrap_or(300) {
+    for seed in 0..seeds.unwrap_or(1_000) {
         let run = std::panic::catch_unwind(|| schedule(seed));
         assert!(run.is_ok(), "seed {seed} failed");
     }

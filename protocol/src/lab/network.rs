@@ -22,6 +22,11 @@ impl Link {
         Self { impairer, under_way: BTreeMap::new(), sent: 0, sent_bytes: 0 }
     }
 
+    /// What it does.
+    pub const fn faults(&self) -> &Faults {
+        self.impairer.faults()
+    }
+
     /// What it does from now on.
     pub fn set_faults(&mut self, faults: Faults) {
         self.impairer.set_faults(faults);

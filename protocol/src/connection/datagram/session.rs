@@ -134,7 +134,7 @@ impl Session {
     }
 
     /// Whether more should be written.
-    pub const fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.transport.has_room()
     }
 

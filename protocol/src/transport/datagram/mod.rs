@@ -55,7 +55,8 @@ use self::{
     sent::{Content, Sent, SentPacket},
     streams::{Part, ReceiveStreams, SendStreams},
     tuning::{
-        COPIES_MAX, COPY_BYTES_INITIAL, COPY_BYTES_PER_DATA_BYTE, SPACING_MAX, THIN_PACKETS_MAX,
+        COPIES_MAX, COPY_BYTES_INITIAL, COPY_BYTES_PER_DATA_BYTE, RETRIED_MANY, SPACING_MAX,
+        THIN_PACKETS_MAX,
     },
 };
 use crate::time::Timestamp;
@@ -82,6 +83,8 @@ pub struct Transport {
     copies: VecDeque<Copies>,
     /// Bytes of copies that may be sent, in hundredths.
     copy_budget: u64,
+    /// Of first tries, how many needed a second: thousandths, smoothed.
+    retried: u32,
     responses: VecDeque<[u8; 8]>,
     /// What the peer sent back of a challenge.
     proof: Option<[u8; 8]>,
@@ -174,6 +177,7 @@ impl Transport {
             probing: Probing::default(),
             copies: VecDeque::new(),
             copy_budget: COPY_BYTES_INITIAL * 100,
+            retried: 0,
             responses: VecDeque::new(),
             proof: None,
             credit: None,
@@ -272,9 +276,12 @@ impl Transport {
         self.outgoing.write(key, bytes);
     }
 
-    /// Whether more should be written: less than [`tuning::UNACKED_BYTES_MAX`] is kept.
-    pub const fn has_room(&self) -> bool {
-        self.outgoing.unacked() < tuning::UNACKED_BYTES_MAX
+    /// Whether more should be written: little is kept for a path that takes little, and less than
+    /// [`tuning::UNACKED_BYTES_MAX`] for any.
+    pub fn has_room(&self) -> bool {
+        let wanted = self.controller.window_bytes() * tuning::UNACKED_WINDOWS;
+        let kept_max = wanted.clamp(tuning::UNACKED_BYTES_MIN, tuning::UNACKED_BYTES_MAX);
+        (self.outgoing.unacked() as u64) < kept_max
     }
 
     /// Whether the peer has everything that was written.
@@ -356,7 +363,7 @@ impl Transport {
             let bytes = (out.len() - start + self.overhead) as u64;
             let snapshot = self.rate.on_sent(now, self.sent.in_flight());
             self.probing.on_sent(now, self.sent.in_flight());
-            self.pacer.spend(bytes);
+            self.pacer.spend(bytes, self.sizes.current() as u64);
             SentPacket { sent_at: now, bytes, asks_now, is_probed: false, contents, snapshot }
         });
         if out.len() == start {
@@ -541,9 +548,15 @@ impl Transport {
         is_any
     }
 
-    /// Decides how many further packets will carry what was just sent again: its try makes one each.
+    /// Decides how many further packets will carry what was just sent again: one more with each try,
+    /// and one more for what others wait for.
     fn plan_copies(&mut self, part: Part) {
-        let wanted = u64::from(part.tries.min(COPIES_MAX) - 1);
+        let holds_back = self.outgoing.holds_back(&part);
+        let packets = match part.tries {
+            2 if !holds_back && self.retried > RETRIED_MANY => 1,
+            tries => tries.saturating_add(u8::from(holds_back)).min(COPIES_MAX),
+        };
+        let wanted = u64::from(packets - 1);
         let cost = (part.end - part.start) * 100;
         let affordable = if self.is_path_idle() { self.copy_budget / cost.max(1) } else { 0 };
         let left = wanted.min(affordable);
@@ -552,6 +565,12 @@ impl Transport {
         if let Some(left) = u8::try_from(left).ok().filter(|left| *left > 0) {
             self.copies.push_back(Copies { part, left });
         }
+    }
+
+    /// The first try of something did what it should, or did not.
+    fn note_first_try(&mut self, is_retried: bool) {
+        let share = if is_retried { 1_000 } else { 0 };
+        self.retried = (self.retried * 31 + share) / 32;
     }
 
     /// Whether nothing says that the path is full: we use less than half of what it may carry, and

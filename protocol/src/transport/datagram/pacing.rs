@@ -9,7 +9,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pacer {
     /// Bytes that may leave now. A packet leaves if anything is in it, so it can be overdrawn by
-    /// one packet.
+    /// one packet; packets that nothing holds back overdraw it by a burst at most, so that they do
+    /// not silence what comes after them.
     budget: i64,
     filled_at: Timestamp,
 }
@@ -31,8 +32,9 @@ impl Pacer {
         }
     }
 
-    pub(super) fn spend(&mut self, bytes: u64) {
-        self.budget -= i64::try_from(bytes).unwrap_or(i64::MAX);
+    pub(super) fn spend(&mut self, bytes: u64, datagram_bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.budget = self.budget.saturating_sub(bytes).max(-burst(datagram_bytes));
     }
 
     /// How long until something may leave; zero if it may now.
@@ -65,7 +67,7 @@ mod tests {
             waited += wait;
             pacer.fill(now, 100_000, 1_000);
             assert_eq!(pacer.wait(100_000), Duration::ZERO);
-            pacer.spend(1_000);
+            pacer.spend(1_000, 1_000);
             sent += 1_000;
         }
         // 110 packets, ten of them for nothing, at 100 a second.
@@ -76,9 +78,9 @@ mod tests {
     #[test]
     fn time_without_packets_earns_one_burst_and_no_more() {
         let mut pacer = Pacer::new(Timestamp::ZERO, 1_000);
-        pacer.spend(10_000);
+        pacer.spend(10_000, 1_000);
         pacer.fill(Timestamp::from_micros(3_600_000_000), 100_000, 1_000);
-        pacer.spend(10_000);
+        pacer.spend(10_000, 1_000);
         assert!(pacer.wait(100_000) > Duration::ZERO);
     }
 }

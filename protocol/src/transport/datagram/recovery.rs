@@ -82,6 +82,9 @@ impl Transport {
             match content {
                 Content::Part(part) => {
                     self.outgoing.on_acked(part);
+                    if part.tries == 1 {
+                        self.note_first_try(false);
+                    }
                 }
                 Content::Size(bytes) => {
                     if self.sizes.on_probe_acked(*bytes) {
@@ -164,7 +167,9 @@ impl Transport {
         for content in contents {
             match content {
                 Content::Part(part) => {
-                    self.outgoing.on_lost(part, number);
+                    if self.outgoing.on_lost(part, number) && part.tries == 1 {
+                        self.note_first_try(true);
+                    }
                 }
                 Content::Credit => self.tell_credit_again(),
                 // Whoever still wants it asks again (RFC 9000 §13.3).

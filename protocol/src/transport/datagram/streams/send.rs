@@ -206,6 +206,11 @@ impl SendStreams {
         Some(copy)
     }
 
+    /// Whether what was sent after a part waits for it at the peer.
+    pub(in crate::transport::datagram) fn holds_back(&self, part: &Part) -> bool {
+        self.streams[usize::from(part.stream)].sent > part.end
+    }
+
     /// A part that was sent before is in this packet now.
     pub(in crate::transport::datagram) fn note_sent_again(&mut self, part: &Part, packet: u64) {
         self.streams[usize::from(part.stream)].newest.insert(part.start, packet);
