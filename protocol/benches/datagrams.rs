@@ -46,8 +46,8 @@ fn main() {
         }
     }
     println!(
-        "\n{:<28} {:>8} {:>8} {:>8}",
-        "two share 8 Mbit/s for 60 s", "of first", "Jain", "Mbit/s"
+        "\n{:<28} {:>8} {:>8} {:>8} {:>8}",
+        "two share 8 Mbit/s for 60 s", "of first", "Jain", "Mbit/s", "lost"
     );
     for [first, second] in [
         [Algorithm::Bbr, Algorithm::Bbr],
@@ -76,7 +76,8 @@ fn share(algorithms: [Algorithm; 2], queue: u64) {
     let jain = (a + b) * (a + b) / (2.0 * (a * a + b * b));
     let name = format!("{:?} and {:?}, {queue} BDP", algorithms[0], algorithms[1]);
     let (share, rate) = (a / (a + b) * 100.0, (a + b) * 8.0 / 60e6);
-    println!("{name:<28} {share:>6.0} % {jain:>8.2} {rate:>8.2}");
+    let lost = done[0].lost + done[1].lost;
+    println!("{name:<28} {share:>6.0} % {jain:>8.2} {rate:>8.2} {lost:>8}");
 }
 
 /// A conversation beside a CUBIC flow that keeps the queue full.

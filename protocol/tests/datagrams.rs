@@ -17,7 +17,7 @@ use protocol::{
     limits::RELAY_NAME_BYTES_MAX,
     message::{ClientMessage, MessageReader, RelayMessage, session::Ping},
     time::Timestamp,
-    transport::packet::ConnectionId,
+    transport::{datagram::Codepoint, packet::ConnectionId},
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -78,7 +78,10 @@ impl World {
     }
 
     fn reach_relay(&mut self, from: SocketAddr, datagram: &mut [u8]) {
-        let Some(id) = self.relay.handle_datagram(self.now, from, datagram) else { return };
+        let Some(id) = self.relay.handle_datagram(self.now, from, Codepoint::NotCapable, datagram)
+        else {
+            return;
+        };
         if !self.sessions.contains(&id) {
             self.sessions.push(id);
         }
@@ -117,7 +120,9 @@ impl World {
             }
         }
         while let Some(mut datagram) = self.down.receive(self.now) {
-            if let Err(error) = self.client.handle_datagram(self.now, &mut datagram) {
+            if let Err(error) =
+                self.client.handle_datagram(self.now, Codepoint::NotCapable, &mut datagram)
+            {
                 self.error = Some(error);
             }
         }
@@ -224,7 +229,10 @@ fn a_relay_that_forgot_a_session_says_so_and_nobody_else_can() {
     world.run(Duration::from_secs(1));
     for length in [1, 17, 30] {
         let mut forged = vec![7; length];
-        world.client.handle_datagram(world.now, &mut forged).expect("anybody can send this");
+        world
+            .client
+            .handle_datagram(world.now, Codepoint::NotCapable, &mut forged)
+            .expect("anybody can send this");
     }
     // Started again, with the same key.
     world.relay = endpoint(&world.relay_key, 77);
@@ -236,7 +244,8 @@ fn a_relay_that_forgot_a_session_says_so_and_nobody_else_can() {
 
 /// Bytes that a datagram causes to be sent to where it says that it is from.
 fn answers(world: &mut World, from: SocketAddr, packet: &[u8]) -> usize {
-    let touched = world.relay.handle_datagram(world.now, from, &mut packet.to_vec());
+    let touched =
+        world.relay.handle_datagram(world.now, from, Codepoint::NotCapable, &mut packet.to_vec());
     let mut bytes = 0;
     while let Some((to, answer)) = world.relay.poll_packet() {
         assert_eq!(to, from, "nobody else was asked");
@@ -373,7 +382,7 @@ fn nobody_takes_the_answer_of_another_with_an_attempt_or_an_init_that_they_have_
         (world.from, &init),
         (address(6_666), &init),
     ] {
-        world.relay.handle_datagram(world.now, from, &mut packet.clone());
+        world.relay.handle_datagram(world.now, from, Codepoint::NotCapable, &mut packet.clone());
     }
     world.relay.answer_handshakes(world.now, 10);
     let mut replies = Vec::new();
@@ -384,8 +393,13 @@ fn nobody_takes_the_answer_of_another_with_an_attempt_or_an_init_that_they_have_
     assert_eq!(world.relay.len(), 3);
     for (to, mut packet) in replies {
         if to == world.from {
-            other.handle_datagram(world.now, &mut packet.clone()).expect("no error");
-            world.client.handle_datagram(world.now, &mut packet).expect("no error");
+            other
+                .handle_datagram(world.now, Codepoint::NotCapable, &mut packet.clone())
+                .expect("no error");
+            world
+                .client
+                .handle_datagram(world.now, Codepoint::NotCapable, &mut packet)
+                .expect("no error");
         }
     }
     assert!(other.session().is_some());
@@ -406,7 +420,7 @@ fn crowd(world: &mut World, count: u16) -> u16 {
         let mut init = Vec::new();
         let mut other = Client::new(world.now, &config, entropy).expect("usable");
         other.poll_packet(world.now, &mut init);
-        world.relay.handle_datagram(world.now, address(port), &mut init);
+        world.relay.handle_datagram(world.now, address(port), Codepoint::NotCapable, &mut init);
         while let Some((_, answer)) = world.relay.poll_packet() {
             retries += u16::from(answer[0] == 5);
         }
@@ -423,20 +437,23 @@ fn whoever_asks_a_busy_relay_has_to_show_where_they_are() {
     // Ours gets its cookie and comes in with it, while the others still wait.
     let mut init = Vec::new();
     world.client.poll_packet(world.now, &mut init);
-    world.relay.handle_datagram(world.now, world.from, &mut init);
+    world.relay.handle_datagram(world.now, world.from, Codepoint::NotCapable, &mut init);
     let (_, mut retry) = world.relay.poll_packet().expect("a retry");
-    world.client.handle_datagram(world.now, &mut retry).expect("no error");
+    world.client.handle_datagram(world.now, Codepoint::NotCapable, &mut retry).expect("no error");
     let mut again = Vec::new();
     assert!(world.client.poll_packet(world.now, &mut again));
     // The cookie counts for its address only.
-    world.relay.handle_datagram(world.now, address(9), &mut again.clone());
+    world.relay.handle_datagram(world.now, address(9), Codepoint::NotCapable, &mut again.clone());
     assert_eq!(world.relay.poll_packet().expect("another retry").1[0], 5);
-    world.relay.handle_datagram(world.now, world.from, &mut again);
+    world.relay.handle_datagram(world.now, world.from, Codepoint::NotCapable, &mut again);
     assert!(world.relay.poll_packet().is_none());
     world.relay.answer_handshakes(world.now, 100);
     while let Some((to, mut answer)) = world.relay.poll_packet() {
         if to == world.from {
-            world.client.handle_datagram(world.now, &mut answer).expect("no error");
+            world
+                .client
+                .handle_datagram(world.now, Codepoint::NotCapable, &mut answer)
+                .expect("no error");
         }
     }
     assert!(world.client.session().is_some());
@@ -453,9 +470,14 @@ fn damaged_and_repeated_packets_change_nothing() {
         for bit in 0..8 {
             let mut damaged = packet.clone();
             damaged[at] ^= 1 << bit;
-            world.relay.handle_datagram(world.now, world.from, &mut damaged);
+            world.relay.handle_datagram(world.now, world.from, Codepoint::NotCapable, &mut damaged);
         }
-        world.relay.handle_datagram(world.now, world.from, &mut packet[..at].to_vec());
+        world.relay.handle_datagram(
+            world.now,
+            world.from,
+            Codepoint::NotCapable,
+            &mut packet[..at].to_vec(),
+        );
     }
     assert_eq!(world.at_relay, [], "nothing but damage so far");
     for _ in 0..3 {

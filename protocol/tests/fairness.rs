@@ -75,11 +75,33 @@ fn a_conversation_takes_no_more_beside_a_full_queue_than_alone() {
             path.add(Traffic::Bulk, algorithm, Duration::ZERO);
         }
         path.run(5 * SECOND);
-        let Done { delivered, wire } = path.run(60 * SECOND)[0];
+        let Done { delivered, wire, .. } = path.run(60 * SECOND)[0];
         100 * wire / delivered
     };
     for queue in [1, 4] {
         let (alone, beside) = (wire(None, queue), wire(Some(Algorithm::Cubic), queue));
         assert!(beside <= alone + 20, "{beside} beside CUBIC, {alone} alone");
+    }
+}
+
+#[test]
+fn where_routers_mark_next_to_nothing_is_lost() {
+    for algorithm in [Algorithm::Bbr, Algorithm::Cubic, Algorithm::NewReno] {
+        let run = |mark_from| {
+            let mut path = path(1, 1);
+            path.mark_from = mark_from;
+            path.add(Traffic::Bulk, algorithm, Duration::ZERO);
+            path.add(Traffic::Bulk, algorithm, 3 * SECOND);
+            path.run(5 * SECOND);
+            // What the start lost is not what this is about.
+            let lost: u64 = path.run(5 * SECOND).iter().map(|done| done.lost).sum();
+            let done = path.run(60 * SECOND);
+            let delivered: u64 = done.iter().map(|done| done.delivered).sum();
+            (delivered, done.iter().map(|done| done.lost).sum::<u64>() - lost)
+        };
+        let (marked, unmarked) = (run(Some(25_000)), run(None));
+        assert!(unmarked.1 > 100, "{algorithm:?} fills the queue: {unmarked:?}");
+        assert!(marked.1 * 20 < unmarked.1, "{algorithm:?}: {marked:?}, {unmarked:?}");
+        assert!(marked.0 > 50_000_000, "{algorithm:?} leaves the path unused: {marked:?}");
     }
 }

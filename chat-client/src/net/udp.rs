@@ -13,6 +13,7 @@ use protocol::{
     limits::BATCH_BYTES_TARGET,
     message::{ClientMessage, MessageReader, RelayMessage},
     time::Timestamp,
+    transport::datagram::Codepoint,
 };
 use tokio::{
     net::UdpSocket,
@@ -141,7 +142,9 @@ impl Link {
                 continue;
             }
             let now = self.now();
-            if let Err(error) = self.client.handle_datagram(now, &mut self.buffer[..bytes]) {
+            if let Err(error) =
+                self.client.handle_datagram(now, Codepoint::NotCapable, &mut self.buffer[..bytes])
+            {
                 self.ended = Some(error);
             }
         }

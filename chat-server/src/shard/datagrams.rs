@@ -18,7 +18,7 @@ use protocol::{
     },
     entropy::Entropy,
     time::Timestamp,
-    transport::packet::ConnectionId,
+    transport::{datagram::Codepoint, packet::ConnectionId},
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -102,7 +102,12 @@ impl Datagrams {
         for socket in sockets {
             let mut rounds = 0;
             let take = |route, datagram: &mut [u8]| {
-                arrived.extend(endpoint.handle_datagram(now, route, datagram));
+                arrived.extend(endpoint.handle_datagram(
+                    now,
+                    route,
+                    Codepoint::NotCapable,
+                    datagram,
+                ));
             };
             let mut take = take;
             while socket.receive(context, buffer, &mut take) {

@@ -205,13 +205,18 @@ impl Impairer {
         }
     }
 
+    /// Bytes that wait before the bottleneck.
+    pub fn queued_bytes(&self, now: Timestamp) -> u64 {
+        let Some(Rate { bytes_per_second, .. }) = self.faults.rate else { return 0 };
+        let waiting = self.busy_until.since(now).as_micros() * u128::from(bytes_per_second);
+        u64::try_from(waiting / 1_000_000).unwrap_or(u64::MAX)
+    }
+
     /// When the bottleneck has sent it.
     fn queue(&mut self, now: Timestamp, bytes: usize) -> Result<Timestamp, Drop> {
         let Some(Rate { bytes_per_second, queue_bytes }) = self.faults.rate else { return Ok(now) };
         let rate = u128::from(bytes_per_second.max(1));
-        let waiting =
-            u128::from(u64::try_from(self.busy_until.since(now).as_micros()).unwrap_or(u64::MAX));
-        if waiting * rate / 1_000_000 > u128::from(queue_bytes) {
+        if self.queued_bytes(now) > queue_bytes {
             return Err(Drop::QueueFull);
         }
         let takes = (bytes as u128 * 1_000_000).div_ceil(rate);

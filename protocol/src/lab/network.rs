@@ -32,6 +32,11 @@ impl Link {
         self.impairer.set_faults(faults);
     }
 
+    /// Bytes that wait before the bottleneck.
+    pub fn queued_bytes(&self, now: Timestamp) -> u64 {
+        self.impairer.queued_bytes(now)
+    }
+
     /// Sends a datagram.
     pub fn send(&mut self, now: Timestamp, datagram: &[u8]) {
         self.sent_bytes += datagram.len() as u64;

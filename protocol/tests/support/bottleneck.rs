@@ -5,11 +5,11 @@ use std::time::Duration;
 use protocol::{
     lab::{fault::Faults, network::Link},
     time::Timestamp,
-    transport::datagram::{Algorithm, StreamKey, Transport, Trust},
+    transport::datagram::{Algorithm, Codepoint, Stats, StreamKey, Transport, Trust},
 };
 
-/// Number and flow, before the content of each packet.
-const LABEL_BYTES: usize = 9;
+/// Number, flow and codepoint, before the content of each packet.
+const LABEL_BYTES: usize = 10;
 const OVERHEAD_BYTES: usize = 30;
 /// IPv4 and UDP.
 const IP_BYTES: u64 = 28;
@@ -32,6 +32,8 @@ pub(crate) struct Done {
     pub(crate) delivered: u64,
     /// Bytes of its IP packets, in both directions.
     pub(crate) wire: u64,
+    /// Packets that its sender has given up since it began.
+    pub(crate) lost: u64,
 }
 
 /// One sender with its receiver.
@@ -50,13 +52,16 @@ struct Flow {
 pub(crate) struct Bottleneck {
     now: Timestamp,
     shared: Link,
+    /// With more bytes than this in the queue, what takes part in that is marked.
+    pub(crate) mark_from: Option<u64>,
     flows: Vec<Flow>,
 }
 
 impl Bottleneck {
     pub(crate) fn new(faults: &Faults, seed: u64) -> Self {
         let now = Timestamp::from_micros(1_000_000);
-        Self { now, shared: Link::new(now, faults.clone(), seed), flows: Vec::new() }
+        let shared = Link::new(now, faults.clone(), seed);
+        Self { now, shared, mark_from: None, flows: Vec::new() }
     }
 
     /// Adds a flow that begins after so long.
@@ -85,7 +90,8 @@ impl Bottleneck {
         while self.now < until {
             self.step(until);
         }
-        self.flows.iter().map(|flow| flow.done).collect()
+        let lost = |stats: &Stats| stats.lost_by_order + stats.lost_by_time;
+        self.flows.iter().map(|it| Done { lost: lost(it.sender.stats()), ..it.done }).collect()
     }
 
     fn step(&mut self, until: Timestamp) {
@@ -105,7 +111,7 @@ impl Bottleneck {
                 if side.poll_timeout().is_some_and(|due| due <= now) {
                     side.handle_timeout(now);
                 }
-                flow.done.wire += send(side, now, at, link);
+                flow.done.wire += send(side, now, at, link, self.mark_from);
                 deadlines.extend(side.poll_timeout());
             }
             deadlines.extend(flow.back.next_arrival());
@@ -142,17 +148,30 @@ impl Flow {
 
 fn take(side: &mut Transport, now: Timestamp, datagram: &[u8]) {
     let (number, rest) = datagram.split_first_chunk().expect("whole");
-    let content = &rest[1..rest.len() - (OVERHEAD_BYTES - LABEL_BYTES)];
-    side.handle_packet(now, u64::from_be_bytes(*number), content).expect("an honest peer");
+    let content = &rest[2..rest.len() - (OVERHEAD_BYTES - LABEL_BYTES)];
+    let codepoint = Codepoint::from_bits(rest[1]);
+    side.handle_packet(now, u64::from_be_bytes(*number), codepoint, content).expect("honest");
 }
 
 /// Bytes of the IP packets.
-fn send(side: &mut Transport, now: Timestamp, flow: u8, link: &mut Link) -> u64 {
+fn send(
+    side: &mut Transport,
+    now: Timestamp,
+    flow: u8,
+    link: &mut Link,
+    mark_from: Option<u64>,
+) -> u64 {
     let mut content = Vec::new();
     let mut bytes = 0;
     while let Some(number) = side.poll_packet(now, &mut content) {
         let mut datagram = number.to_be_bytes().to_vec();
-        datagram.push(flow);
+        let codepoint = match side.codepoint() {
+            Codepoint::Capable if mark_from.is_some_and(|bytes| link.queued_bytes(now) > bytes) => {
+                Codepoint::Congested
+            }
+            codepoint => codepoint,
+        };
+        datagram.extend([flow, codepoint.bits()]);
         datagram.append(&mut content);
         datagram.resize(datagram.len() + OVERHEAD_BYTES - LABEL_BYTES, 0);
         bytes += datagram.len() as u64 + IP_BYTES;

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, time::Duration};
 use protocol::{
     lab::{fault::Faults, network::Link},
     time::Timestamp,
-    transport::datagram::{Algorithm, StreamKey, Transport, Trust},
+    transport::datagram::{Algorithm, Codepoint, StreamKey, Transport, Trust},
 };
 
 /// Kind, connection id towards the relay, flags, number, tag: of the client, and of the relay.
@@ -106,7 +106,9 @@ impl World {
                 continue;
             }
             let transport = &mut self.ends[side].transport;
-            transport.handle_packet(self.now, number, content).expect("an honest peer");
+            transport
+                .handle_packet(self.now, number, Codepoint::NotCapable, content)
+                .expect("an honest peer");
             self.read(side);
         }
         self.flush(side);

@@ -13,7 +13,7 @@ use crate::{
     time::Timestamp,
     transport::{
         TransportKind,
-        datagram::tuning::DATAGRAM_BYTES_MIN,
+        datagram::{Codepoint, tuning::DATAGRAM_BYTES_MIN},
         packet::{Beacon, ConnectionId, HandshakeInit, PacketKind, Reset, ResetToken, Retry},
     },
 };
@@ -86,7 +86,7 @@ impl Client {
         Ok(Self { state: State::Initiating(Box::new(initiating)), announced: None })
     }
 
-    /// Takes a datagram and decrypts it in place. What is not the relay's changes nothing.
+    /// Takes a datagram and the codepoint that it came with, and decrypts it in place. What is not the relay's changes nothing.
     ///
     /// # Errors
     ///
@@ -94,6 +94,7 @@ impl Client {
     pub fn handle_datagram(
         &mut self,
         now: Timestamp,
+        codepoint: Codepoint,
         datagram: &mut [u8],
     ) -> Result<(), ConnectionError> {
         let Some((kind, rest)) = datagram.split_first() else { return Ok(()) };
@@ -116,7 +117,7 @@ impl Client {
                 self.announced = beacon.or(self.announced.take());
             }
             (State::Established(established), Some(PacketKind::Sealed)) => {
-                match established.session.handle_packet(now, datagram) {
+                match established.session.handle_packet(now, codepoint, datagram) {
                     Ok(Received::Taken { .. } | Received::Ignored) => {}
                     Ok(Received::Closed) => {
                         self.state = State::Closed;
@@ -160,6 +161,11 @@ impl Client {
             State::Established(established) => established.session.poll_packet(now, out),
             State::Closed => false,
         }
+    }
+
+    /// The codepoint that datagrams carry which leave now.
+    pub fn codepoint(&self) -> Codepoint {
+        self.established().map_or(Codepoint::NotCapable, Session::codepoint)
     }
 
     /// When time alone changes something.

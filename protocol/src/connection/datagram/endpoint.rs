@@ -34,6 +34,7 @@ use crate::{
     time::Timestamp,
     transport::{
         TransportKind,
+        datagram::Codepoint,
         packet::{
             AttemptId, ConnectionId, HandshakeInit, HandshakeReply, PacketKind, Probe, Reset,
             ResetToken, Retry,
@@ -173,17 +174,18 @@ impl<A: Address> Endpoint<A> {
         }
     }
 
-    /// Takes a datagram, and decrypts it in place. The session that it belonged to, if something may
+    /// Takes a datagram and the codepoint that it came with, and decrypts it in place. The session that it belonged to, if something may
     /// have changed for it.
     pub fn handle_datagram(
         &mut self,
         now: Timestamp,
         from: A,
+        codepoint: Codepoint,
         datagram: &mut [u8],
     ) -> Option<ConnectionId> {
         let (kind, rest) = datagram.split_first()?;
         match PacketKind::from_byte(*kind)? {
-            PacketKind::Sealed => self.handle_sealed(now, from, datagram),
+            PacketKind::Sealed => self.handle_sealed(now, from, codepoint, datagram),
             PacketKind::Probe => {
                 let probe = Probe::decode_padded(rest)?;
                 let beacon = self.config.responder.beacon(probe.attempt).encode();
@@ -284,6 +286,7 @@ impl<A: Address> Endpoint<A> {
         &mut self,
         now: Timestamp,
         from: A,
+        codepoint: Codepoint,
         datagram: &mut [u8],
     ) -> Option<ConnectionId> {
         let id = connection_id(datagram)?;
@@ -292,7 +295,7 @@ impl<A: Address> Endpoint<A> {
             return None;
         };
         let bytes = datagram.len();
-        match entry.session.handle_packet(now, datagram) {
+        match entry.session.handle_packet(now, codepoint, datagram) {
             Ok(Received::Ignored) => return None,
             Ok(Received::Closed) | Err(_) => {
                 self.sessions.remove(&id);

@@ -13,7 +13,9 @@ use crate::{
         order::{self, Order},
     },
     time::Timestamp,
-    transport::datagram::{Algorithm, Handled, Rtt, Stats, StreamKey, Transport, Trust, Violation},
+    transport::datagram::{
+        Algorithm, Codepoint, Handled, Rtt, Stats, StreamKey, Transport, Trust, Violation,
+    },
 };
 
 /// The stream of the session itself: it begins with `Attach`, or with `Welcome`.
@@ -80,7 +82,7 @@ impl Session {
         &self.peer
     }
 
-    /// Takes a sealed packet of the peer, and decrypts it in place.
+    /// Takes a sealed packet of the peer and the codepoint that it came with, and decrypts it in place.
     ///
     /// # Errors
     ///
@@ -88,6 +90,7 @@ impl Session {
     pub fn handle_packet(
         &mut self,
         now: Timestamp,
+        codepoint: Codepoint,
         packet: &mut [u8],
     ) -> Result<Received, SessionError> {
         let Some((header, phase, low, sealed)) = split(packet, self.to.peer_header_bytes()) else {
@@ -102,7 +105,7 @@ impl Session {
         let Ok(content) = self.channel.open(number, phase, header, sealed) else {
             return Ok(Received::Ignored);
         };
-        let handled = self.transport.handle_packet(now, number, content)?;
+        let handled = self.transport.handle_packet(now, number, codepoint, content)?;
         if let Some(acked) = self.transport.largest_acked() {
             self.channel.on_acked(acked);
         }
@@ -223,6 +226,11 @@ impl Session {
     /// Ends the session: the next packet tells the peer.
     pub fn close(&mut self) {
         self.transport.close();
+    }
+
+    /// The codepoint that its datagrams carry.
+    pub const fn codepoint(&self) -> Codepoint {
+        self.transport.codepoint()
     }
 
     /// When time alone changes something.

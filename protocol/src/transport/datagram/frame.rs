@@ -39,6 +39,8 @@ pub(super) enum Frame<'p> {
     Response([u8; 8]),
     /// The session is over on this side; no answer is wanted.
     Close,
+    /// So many packets in all have come with the mark of congestion (RFC 3168). It only rises.
+    Congested(u64),
 }
 
 /// Packets that arrived, newest first (RFC 9000 §19.3).
@@ -70,6 +72,7 @@ mod kind {
     pub(super) const CHALLENGE: u8 = 6;
     pub(super) const RESPONSE: u8 = 7;
     pub(super) const CLOSE: u8 = 8;
+    pub(super) const CONGESTED: u8 = 9;
 }
 
 /// Bytes in front of a stream's data, at most: kind, stream, offset, length.
@@ -130,6 +133,7 @@ impl<'p> Frames<'p> {
             kind::CHALLENGE => Frame::Challenge(self.array()?),
             kind::RESPONSE => Frame::Response(self.array()?),
             kind::CLOSE => Frame::Close,
+            kind::CONGESTED => Frame::Congested(self.varint()?),
             _ => return None,
         })
     }
@@ -238,6 +242,10 @@ pub(super) fn put(out: &mut Vec<u8>, frame: &Frame<'_>) {
             out.extend(bytes);
         }
         Frame::Close => out.push(kind::CLOSE),
+        Frame::Congested(packets) => {
+            out.push(kind::CONGESTED);
+            put_varint(out, *packets);
+        }
     }
 }
 
@@ -300,6 +308,7 @@ mod tests {
     fn what_is_no_frame_is_refused() {
         for bytes in [
             &[9][..],
+            &[10],
             &[4, 64, 0, 1, 0],
             &[4, 0, 0, 2, 0],
             &[4, 0, 0, 0],

@@ -23,6 +23,7 @@
 //! until `None` and [`Transport::readable`] until `None`, then wait for [`Transport::poll_timeout`].
 
 mod congestion;
+mod ecn;
 mod frame;
 mod mtu;
 mod pacing;
@@ -39,6 +40,7 @@ use std::{collections::VecDeque, time::Duration};
 
 pub use self::{
     congestion::Algorithm,
+    ecn::Codepoint,
     frame::Malformed,
     rtt::Rtt,
     sent::NeverSent,
@@ -47,6 +49,7 @@ pub use self::{
 };
 use self::{
     congestion::{Controller, DeliveryRate},
+    ecn::Ecn,
     frame::{ACK_BYTES_MAX, Frame, Frames},
     mtu::Sizes,
     pacing::Pacer,
@@ -78,7 +81,10 @@ pub struct Transport {
     pacer: Pacer,
     rate: DeliveryRate,
     sizes: Sizes,
+    ecn: Ecn,
     probing: Probing,
+    /// When the newest packet was sent that was acknowledged.
+    newest_acked_at: Timestamp,
     /// Copies of what was just sent again, for packets of their own.
     copies: VecDeque<Copies>,
     /// Bytes of copies that may be sent, in hundredths.
@@ -174,7 +180,9 @@ impl Transport {
             pacer: Pacer::new(now, datagram_bytes),
             rate: DeliveryRate::default(),
             sizes,
+            ecn: Ecn::default(),
             probing: Probing::default(),
+            newest_acked_at: now,
             copies: VecDeque::new(),
             copy_budget: COPY_BYTES_INITIAL * 100,
             retried: 0,
@@ -212,7 +220,7 @@ impl Transport {
         self.stats.duplicates += 1;
     }
 
-    /// Takes the content of a packet of the peer, opened.
+    /// Takes the content of a packet of the peer, opened, and the codepoint that it came with.
     ///
     /// # Errors
     ///
@@ -221,6 +229,7 @@ impl Transport {
         &mut self,
         now: Timestamp,
         number: u64,
+        codepoint: Codepoint,
         content: &[u8],
     ) -> Result<Handled, Violation> {
         if self.closing != Closing::No {
@@ -231,12 +240,13 @@ impl Transport {
             return Ok(Handled::Duplicate);
         }
         self.received.insert(now, number);
+        self.ecn.on_received(codepoint);
         self.stats.packets_received += 1;
         self.stats.bytes_received += content.len() as u64;
         let (mut elicits, mut urgency) = (false, Urgency::Soon);
         for frame in Frames::new(content) {
             let frame = frame?;
-            elicits |= !matches!(frame, Frame::Ack(_) | Frame::Close);
+            elicits |= !matches!(frame, Frame::Ack(_) | Frame::Congested(_) | Frame::Close);
             match frame {
                 Frame::Ping => {}
                 Frame::AckNow => urgency = Urgency::Now,
@@ -251,6 +261,7 @@ impl Transport {
                 }
                 Frame::Response(bytes) => self.proof = Some(bytes),
                 Frame::Close => self.closing = Closing::Closed,
+                Frame::Congested(packets) => self.on_congested(now, packets),
             }
         }
         if elicits {
@@ -342,7 +353,11 @@ impl Transport {
         if !may_send && !is_ack_due {
             return None;
         }
-        self.received.put_ack(now, out);
+        if self.received.put_ack(now, out)
+            && let Some(packets) = self.ecn.tell()
+        {
+            frame::put(out, &Frame::Congested(packets));
+        }
         let mut contents = Vec::new();
         let mut is_again = false;
         if may_send {
@@ -363,6 +378,7 @@ impl Transport {
             let bytes = (out.len() - start + self.overhead) as u64;
             let snapshot = self.rate.on_sent(now, self.sent.in_flight());
             self.probing.on_sent(now, self.sent.in_flight());
+            self.ecn.on_sent();
             self.pacer.spend(bytes, self.sizes.current() as u64);
             SentPacket { sent_at: now, bytes, asks_now, is_probed: false, contents, snapshot }
         });
@@ -389,9 +405,15 @@ impl Transport {
     pub fn change_path(&mut self, now: Timestamp) {
         self.rtt = Rtt::new(None);
         self.sizes = Sizes::default();
+        self.ecn.change_path();
         let datagram_bytes = self.sizes.current() as u64;
         self.controller = Controller::new(self.algorithm, datagram_bytes);
         self.pacer = Pacer::new(now, datagram_bytes);
+    }
+
+    /// The codepoint that datagrams with packets of this session carry.
+    pub const fn codepoint(&self) -> Codepoint {
+        self.ecn.codepoint()
     }
 
     /// When time alone changes something; `None` while only the peer or our reader can.

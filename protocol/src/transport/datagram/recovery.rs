@@ -52,6 +52,8 @@ impl Transport {
         let Some((_, newest)) = outcome.acked.last() else { return Ok(()) };
         self.stats.spurious += outcome.spurious;
         self.probing.on_acked(now);
+        self.ecn.on_acked(outcome.acked.len() as u64);
+        self.newest_acked_at = self.newest_acked_at.max(newest.sent_at);
         if outcome.is_largest_new {
             // A peer holds nothing back for longer than the wire allows; what it says beyond is not
             // its delay but its problem.
@@ -74,6 +76,16 @@ impl Transport {
         self.detect_lost(now, &arrived);
         self.sent.forget_lost(now - 3 * self.rtt.probe_interval());
         Ok(())
+    }
+
+    /// The peer tells how many packets came marked: less should be under way, and nothing is missing.
+    pub(super) fn on_congested(&mut self, now: Timestamp, packets: u64) {
+        if self.ecn.on_told(packets) {
+            self.stats.marked += 1;
+            let sent_at = self.newest_acked_at;
+            let lost = Lost { now, bytes: 0, sent_at, is_persistent: false, is_marked: true };
+            self.controller.on_lost(&lost);
+        }
     }
 
     fn on_arrived(&mut self, packet: &SentPacket) {
@@ -121,7 +133,13 @@ impl Transport {
             }
             oldest = oldest.min(sent_at);
             let before = lost.map_or(0, |lost| lost.bytes);
-            lost = Some(Lost { now, bytes: before + bytes, sent_at, is_persistent: false });
+            lost = Some(Lost {
+                now,
+                bytes: before + bytes,
+                sent_at,
+                is_persistent: false,
+                is_marked: false,
+            });
             self.send_again(number, &contents);
         }
         let Some(mut lost) = lost else { return };

@@ -25,6 +25,8 @@ pub struct Stats {
     pub copies: u64,
     /// Further copies of a try that were not made: the path was not idle, or none were earned.
     pub copies_withheld: u64,
+    /// Times that the peer has told of packets with the mark of congestion (RFC 3168).
+    pub marked: u64,
     /// Times that everything was lost for so long that the window began anew (RFC 9002 §7.6).
     pub persistent_congestion: u64,
 }

@@ -104,6 +104,12 @@ pub(super) const UNACKED_BYTES_MIN: u64 = 65_536;
 /// The most for any session.
 pub const UNACKED_BYTES_MAX: u64 = 524_288;
 
+/// Packets with the codepoint of RFC 3168 of which none arrives, or all come marked, before it is left
+/// away on a path (RFC 9000 §A.4 tests with as many).
+pub(super) const ECN_TEST_PACKETS: u64 = 10;
+/// Acknowledgements with which marks are told: any of them can be lost.
+pub(super) const CONGESTED_REPEATS: u8 = 4;
+
 /// Sizes that are tried, ascending: Ethernet with tunnels, with `PPPoE` over IPv6, plain over IPv6 and
 /// over IPv4 (payload of UDP).
 pub(super) const DATAGRAM_SIZES: [usize; 5] = [DATAGRAM_BYTES_MIN, 1_350, 1_432, 1_452, 1_472];

@@ -96,6 +96,8 @@ struct Round {
     lost: u64,
     /// Largest rate.
     rate: u64,
+    /// A router marked something.
+    is_marked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +196,7 @@ impl Bbr {
         // What the start lost ended it, and counts no more.
         if self.full_since.is_none_or(|since| lost.sent_at > since) {
             self.round.lost += lost.bytes;
+            self.round.is_marked |= lost.is_marked;
         }
         if lost.is_persistent {
             // Whatever the path was, it is another one now.
@@ -228,13 +231,15 @@ impl Bbr {
         let unlikely = self.chance + 2 * deviation + LOSS_TOLERATED;
         let empty = self.shortest_or(&acked.rtt);
         self.has_queue = acked.rtt.smoothed() > empty * 5 / 4 + Duration::from_millis(5);
-        if self.has_queue && share > unlikely {
+        let is_excessive = self.has_queue && share > unlikely;
+        if is_excessive || self.round.is_marked {
             if self.full_since.is_some() {
                 let left =
                     (self.rate() * BACK_OFF / 100).max(self.round.rate * BACK_OFF_DELIVERED / 100);
                 self.rate_limit = Some(left.max(1));
             }
-            if self.round.lost >= FULL_LOSSES * self.datagram_bytes {
+            let is_certain = self.round.lost >= FULL_LOSSES * self.datagram_bytes;
+            if is_certain || self.round.is_marked {
                 self.full_since = self.full_since.or(Some(acked.now));
             }
         } else if let Phase::Cruise { round, .. } = self.phase
@@ -402,7 +407,7 @@ mod tests {
 
     fn lose(bbr: &mut Bbr, bytes: u64, is_persistent: bool) {
         let now = Timestamp::from_micros(900_000);
-        bbr.on_lost(&Lost { now, bytes, sent_at: now, is_persistent });
+        bbr.on_lost(&Lost { now, bytes, sent_at: now, is_persistent, is_marked: false });
     }
 
     #[test]
@@ -427,6 +432,25 @@ mod tests {
         let mut bbr = settled();
         lose(&mut bbr, 100_000, true);
         assert_eq!((bbr.window_bytes(), bbr.phase), (2_000, Phase::Startup));
+    }
+
+    #[test]
+    fn a_router_that_marks_is_believed_at_once() {
+        let mut bbr = settled();
+        let now = Timestamp::from_micros(900_000);
+        bbr.on_lost(&Lost { now, bytes: 0, sent_at: now, is_persistent: false, is_marked: true });
+        round(&mut bbr, 12, 2_500_000, QUICK);
+        assert_eq!(bbr.rate(), 2_000_000);
+    }
+
+    #[test]
+    fn a_model_that_believes_in_nothing_still_lets_the_smallest_window_leave() {
+        let mut bbr = settled();
+        for number in 12..60 {
+            round(&mut bbr, number, 100, SLOW);
+        }
+        assert!(bbr.rate() <= 100);
+        assert!(bbr.pacing_rate(SLOW) >= 2 * 1_000 * 1_000 / 80);
     }
 
     #[test]

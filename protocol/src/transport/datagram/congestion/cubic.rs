@@ -177,7 +177,13 @@ mod tests {
 
     fn lose(cubic: &mut Cubic, number: u64) {
         let now = Timestamp::from_micros(number * 100_000 + 50_000);
-        cubic.on_lost(&Lost { now, bytes: 1_000, sent_at: now, is_persistent: false });
+        cubic.on_lost(&Lost {
+            now,
+            bytes: 1_000,
+            sent_at: now,
+            is_persistent: false,
+            is_marked: false,
+        });
     }
 
     #[test]

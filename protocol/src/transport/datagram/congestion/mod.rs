@@ -53,6 +53,8 @@ pub(super) struct Lost {
     pub(super) sent_at: Timestamp,
     /// Everything was lost for so long that the window begins anew (RFC 9002 §7.6).
     pub(super) is_persistent: bool,
+    /// Nothing was lost, but marked: a router says that it would have been.
+    pub(super) is_marked: bool,
 }
 
 /// An algorithm with its state.

@@ -86,7 +86,7 @@ mod tests {
 
     fn lost(sent_at: u64, now: u64, is_persistent: bool) -> Lost {
         let (now, sent_at) = (Timestamp::from_micros(now), Timestamp::from_micros(sent_at));
-        Lost { now, bytes: 1_000, sent_at, is_persistent }
+        Lost { now, bytes: 1_000, sent_at, is_persistent, is_marked: false }
     }
 
     #[test]
