@@ -99,9 +99,9 @@ fn where_routers_mark_next_to_nothing_is_lost() {
             let delivered: u64 = done.iter().map(|done| done.delivered).sum();
             (delivered, done.iter().map(|done| done.lost).sum::<u64>() - lost)
         };
-        let (marked, unmarked) = (run(Some(25_000)), run(None));
+        let (marked, unmarked) = (run(Some(15_000)), run(None));
         assert!(unmarked.1 > 100, "{algorithm:?} fills the queue: {unmarked:?}");
         assert!(marked.1 * 20 < unmarked.1, "{algorithm:?}: {marked:?}, {unmarked:?}");
-        assert!(marked.0 > 50_000_000, "{algorithm:?} leaves the path unused: {marked:?}");
+        assert!(marked.0 > 48_000_000, "{algorithm:?} leaves the path unused: {marked:?}");
     }
 }
