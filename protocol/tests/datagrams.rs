@@ -17,7 +17,10 @@ use protocol::{
     limits::RELAY_NAME_BYTES_MAX,
     message::{ClientMessage, MessageReader, RelayMessage, session::Ping},
     time::Timestamp,
-    transport::{datagram::Codepoint, packet::ConnectionId},
+    transport::{
+        datagram::{Algorithm, Codepoint, StreamKey, Transport, Trust},
+        packet::ConnectionId,
+    },
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -203,6 +206,24 @@ fn a_device_that_moves_keeps_its_session() {
     world.say(3);
     world.run(Duration::from_secs(3));
     assert_eq!(world.at_client, [1, 2, 3]);
+}
+
+#[test]
+fn where_a_peer_is_can_be_shown_with_a_full_window() {
+    let now = Timestamp::from_micros(1);
+    let end = || Transport::new(now, Algorithm::default(), None, Trust::Known, 30);
+    let (mut asks, mut answers) = (end(), end());
+    answers.write(StreamKey::Session, &[0; 16_000]);
+    let mut out = Vec::new();
+    while answers.poll_packet(now, &mut out).is_some() {}
+    let (in_flight, window) = answers.window();
+    assert!(in_flight + 1_200 > window, "{in_flight} of {window}");
+    let (mut challenge, mut response) = (Vec::new(), Vec::new());
+    let number = asks.put_challenge([7; 8], &mut challenge);
+    answers.handle_packet(now, number, Codepoint::NotCapable, &challenge).expect("honest");
+    let number = answers.poll_packet(now, &mut response).expect("an answer");
+    asks.handle_packet(now, number, Codepoint::NotCapable, &response).expect("honest");
+    assert_eq!(asks.take_proof(), Some([7; 8]));
 }
 
 #[test]

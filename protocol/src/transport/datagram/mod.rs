@@ -350,13 +350,18 @@ impl Transport {
             self.rate.on_app_limited(self.sent.in_flight());
         }
         let may_send = has_something && self.may_send(now);
-        if !may_send && !is_ack_due {
+        if !may_send && !is_ack_due && self.responses.is_empty() {
             return None;
         }
         if self.received.put_ack(now, out)
             && let Some(packets) = self.ecn.tell()
         {
             frame::put(out, &Frame::Congested(packets));
+        }
+        // As small as an acknowledgement, and as little a matter of the window: a peer that moves with
+        // a full one would have to be believed before it can show where it is.
+        while let Some(bytes) = self.responses.pop_back() {
+            frame::put(out, &Frame::Response(bytes));
         }
         let mut contents = Vec::new();
         let mut is_again = false;
@@ -456,10 +461,8 @@ impl Transport {
     }
 
     fn has_something(&mut self, now: Timestamp) -> bool {
-        let is_urgent = self.credit.is_some()
-            || !self.responses.is_empty()
-            || !self.copies.is_empty()
-            || self.outgoing.has_lost();
+        let is_urgent =
+            self.credit.is_some() || !self.copies.is_empty() || self.outgoing.has_lost();
         is_urgent || (self.outgoing.has_new() && !self.waits_for_more(now))
     }
 
@@ -510,10 +513,6 @@ impl Transport {
             frame::put(out, &Frame::Credit(credit));
             self.incoming.allow(credit);
             contents.push(Content::Credit);
-        }
-        while let Some(bytes) = self.responses.pop_back() {
-            frame::put(out, &Frame::Response(bytes));
-            contents.push(Content::Response(bytes));
         }
         let number = self.sent.next_number();
         let mut is_again = self.fill_copies(number, end, out, contents);

@@ -103,7 +103,7 @@ impl Transport {
                         self.controller.set_datagram_bytes(*bytes as u64);
                     }
                 }
-                Content::Credit | Content::Response(_) => {}
+                Content::Credit => {}
             }
         }
     }
@@ -190,8 +190,8 @@ impl Transport {
                     }
                 }
                 Content::Credit => self.tell_credit_again(),
-                // Whoever still wants it asks again (RFC 9000 §13.3).
-                Content::Response(_) | Content::Size(_) => {}
+                // Another probe asks again.
+                Content::Size(_) => {}
             }
         }
     }

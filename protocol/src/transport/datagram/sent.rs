@@ -53,7 +53,6 @@ pub(super) struct SentPacket {
 pub(super) enum Content {
     Part(Part),
     Credit,
-    Response([u8; 8]),
     /// A padded packet that asks whether the path carries this size.
     Size(usize),
 }
