@@ -184,8 +184,13 @@ impl Engine {
         };
         let mismatch = ProtocolViolation::PageMismatch { conversation: id };
         let Some(newest) = conversation.intervals.newest().copied() else { return Ok(()) };
-        if newest.low != pull.before || page.first > pull.before || page.first == Seq::ZERO {
+        if page.first > pull.before || page.first == Seq::ZERO {
             return Err(mismatch);
+        }
+        if newest.low != pull.before {
+            // Meanwhile the stream went on behind a gap: what is wanted now is below that.
+            self.pull(id, pull.commands);
+            return Ok(());
         }
         if page.end {
             conversation.complete = Complete::Yes;

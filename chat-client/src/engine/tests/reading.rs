@@ -8,7 +8,7 @@ use protocol::{
         record::{Content, Record, Run},
         request::Request,
         room::{AccountInfo, DeviceInfo},
-        session::{Page, Records},
+        session::{Following, Page, Records},
     },
     time::WallTime,
 };
@@ -163,6 +163,34 @@ fn a_page_that_does_not_meet_the_chain_is_refused() {
     assert_eq!(refused, Err(ProtocolViolation::PageMismatch { conversation: ROOM }));
     bench.settle();
     assert_eq!(bench.stored(), (13..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_page_for_a_stretch_that_is_not_the_newest_any_more_is_asked_for_anew() {
+    let mut bench = Bench::new();
+    miss(&mut bench, 20);
+    bench.connect();
+    bench.command(Command::Older { conversation: ROOM });
+    let pull = |bench: &mut Bench| {
+        std::iter::from_fn(|| bench.engine.poll_transmit()).find_map(|message| match message {
+            ClientMessage::Pull(pull) => Some((pull.id, pull.before)),
+            _ => None,
+        })
+    };
+    let (id, before) = pull(&mut bench).expect("a pull is asked for");
+    assert_eq!(before, Seq(13));
+    // The relay lets records go before it has sent them, and goes on behind them.
+    miss(&mut bench, 20);
+    let log = &bench.relay.logs[&ROOM];
+    let (from, first, head) = (Seq(36), Seq(36), Seq(40));
+    let following =
+        Following { conversation: ROOM, from, chain: log.chain(ROOM, Seq(35)), first, head };
+    let records = log.run_from(ROOM, 36, 40);
+    bench.deliver(vec![RelayMessage::Following(following), records]);
+    let (first, chain, runs) = (Seq(13), [0; 32], Vec::new().into());
+    let page = Page { id, conversation: ROOM, first, chain, end: true, runs };
+    bench.deliver(vec![RelayMessage::Page(page)]);
+    assert_eq!(pull(&mut bench).map(|(_, before)| before), Some(Seq(36)));
 }
 
 #[test]
