@@ -1,7 +1,7 @@
 //! Devices and a relay over datagrams in virtual time: the handshake on bad paths, sessions that
 //! move, and what strangers, liars and echoes can cause.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use protocol::{
     channel::keys::StaticKey,
@@ -206,6 +206,67 @@ fn a_device_that_moves_keeps_its_session() {
     world.say(3);
     world.run(Duration::from_secs(3));
     assert_eq!(world.at_client, [1, 2, 3]);
+}
+
+/// The connection id that the client's next packet names.
+fn name_in_use(world: &mut World) -> [u8; 8] {
+    let mut packet = Vec::new();
+    world.say(99);
+    while !world.client.poll_packet(world.now, &mut packet) {
+        world.now = world.client.poll_timeout().expect("something waits").max(world.now + MS);
+    }
+    world.up.send(world.now, &packet);
+    packet[1..9].try_into().expect("eight")
+}
+
+#[test]
+fn a_session_has_another_name_after_each_move_and_the_newest_counts() {
+    let mut world = World::new(&lossy(20), 11);
+    assert!(world.establish());
+    let mut names = vec![name_in_use(&mut world)];
+    for port in 2_000..2_008 {
+        world.from = address(port);
+        names.push(name_in_use(&mut world));
+        world.run(Duration::from_secs(3));
+    }
+    names.dedup();
+    names.push(name_in_use(&mut world));
+    world.run(Duration::from_secs(3));
+    assert_eq!(names.len(), 9, "each move makes one");
+    assert!(names.iter().all(|name| name[0] == 3), "they name the shard");
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    // Under the newest it can be reset as well.
+    world.relay = endpoint(&world.relay_key, 77);
+    world.say(3);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.error, Some(ConnectionError::Reset));
+}
+
+#[test]
+fn a_device_that_never_left_is_found_where_it_was() {
+    let mut world = World::new(&Faults { delay: 5 * MS, ..Faults::default() }, 12);
+    assert!(world.establish());
+    world.say(1);
+    world.run(Duration::from_secs(1));
+    let id = world.sessions[0];
+    world.say(2);
+    let mut packet = Vec::new();
+    assert!(world.client.poll_packet(world.now, &mut packet));
+    // It arrives first from somebody who sends it on, and could answer with the device's help.
+    world.reach_relay(address(6_666), &mut packet);
+    let mut asked = Vec::new();
+    let mut question = Vec::new();
+    while let Some(to) = world.relay.poll_session(world.now, id, &mut question) {
+        asked.push(to);
+        if to == world.from {
+            world.down.send(world.now, &question);
+        }
+        question.clear();
+    }
+    assert!(asked.contains(&world.from), "the old place is asked too: {asked:?}");
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.relay.address(id), Some(address(1_000)));
+    assert_eq!(world.relay.session_timeout(id).filter(|due| *due < world.now), None);
 }
 
 #[test]

@@ -118,7 +118,11 @@ impl Client {
             }
             (State::Established(established), Some(PacketKind::Sealed)) => {
                 match established.session.handle_packet(now, codepoint, datagram) {
-                    Ok(Received::Taken { .. } | Received::Ignored) => {}
+                    Ok(Received::Ignored) => {}
+                    Ok(Received::Taken { .. }) => {
+                        let token = established.session.take_name();
+                        established.reset_token = token.unwrap_or(established.reset_token);
+                    }
                     Ok(Received::Closed) => {
                         self.state = State::Closed;
                         return Err(ConnectionError::Closed);

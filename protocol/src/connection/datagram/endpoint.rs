@@ -21,6 +21,7 @@ use super::{
     cookie::Cookies,
     header::{To, connection_id},
     session::{Received, Session},
+    whereabouts::{Challenge, Whereabouts},
 };
 use crate::{
     channel::{
@@ -52,12 +53,8 @@ pub const PROVISIONAL_MAX: usize = 1_024;
 const PROVISIONAL_TIME: Duration = Duration::from_secs(10);
 /// Resets in one second, whoever they are for.
 const RESETS_PER_SECOND: u32 = 100;
-/// Time between two challenges of an address.
-const CHALLENGE_INTERVAL: Duration = Duration::from_millis(250);
 /// Bytes of a challenge: header, frame, tag. The smallest packet of a client has as many.
 const CHALLENGE_BYTES: usize = To::Client.header_bytes() + 9 + TAG_BYTES;
-/// Challenges of one address before it is given up.
-const CHALLENGES_MAX: u8 = 5;
 
 /// Where a peer is, as the driver names it: an address and a port.
 pub trait Address: Copy + Ord + fmt::Debug {
@@ -99,7 +96,10 @@ pub struct Endpoint<A> {
     entropy: Entropy,
     cookies: Cookies,
     reset_key: hmac::Key,
+    /// By the first name of each, which is what the driver knows it by.
     sessions: BTreeMap<ConnectionId, Entry<A>>,
+    /// The first names of sessions by the names that they were given later.
+    renamed: BTreeMap<ConnectionId, ConnectionId>,
     /// Replies by what they answer.
     replies: BTreeMap<Knock<A>, Vec<u8>>,
     /// Sessions that are provisional, the oldest first; also some that are not any more.
@@ -111,19 +111,8 @@ pub struct Endpoint<A> {
 
 struct Entry<A> {
     session: Session,
-    address: A,
     is_provisional: bool,
-    /// An address that it may have moved to.
-    candidate: Option<Candidate<A>>,
-}
-
-struct Candidate<A> {
-    address: A,
-    challenge: [u8; 8],
-    asked_at: Timestamp,
-    asked: u8,
-    /// Bytes that came from there and are not used up by challenges: more are not sent there.
-    budget: usize,
+    whereabouts: Whereabouts<A>,
 }
 
 /// A handshake-init, to know it again.
@@ -166,6 +155,7 @@ impl<A: Address> Endpoint<A> {
             cookies,
             reset_key,
             sessions: BTreeMap::new(),
+            renamed: BTreeMap::new(),
             replies: BTreeMap::new(),
             provisional: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -226,10 +216,11 @@ impl<A: Address> Endpoint<A> {
         out: &mut Vec<u8>,
     ) -> Option<A> {
         let entry = self.sessions.get_mut(&id)?;
-        if let Some(address) = entry.challenge(now, out) {
-            return Some(address);
+        let challenge = entry.whereabouts.challenge(now, CHALLENGE_BYTES, &mut self.entropy);
+        if let Some(Challenge { to, bytes }) = challenge {
+            return entry.session.challenge(bytes, out).then_some(to);
         }
-        entry.session.poll_packet(now, out).then_some(entry.address)
+        entry.session.poll_packet(now, out).then_some(entry.whereabouts.address())
     }
 
     /// A session.
@@ -239,13 +230,13 @@ impl<A: Address> Endpoint<A> {
 
     /// Where the peer of a session is.
     pub fn address(&self, id: ConnectionId) -> Option<A> {
-        self.sessions.get(&id).map(|entry| entry.address)
+        self.sessions.get(&id).map(|entry| entry.whereabouts.address())
     }
 
     /// When time alone changes something for a session.
     pub fn session_timeout(&self, id: ConnectionId) -> Option<Timestamp> {
         let entry = self.sessions.get(&id)?;
-        let challenge = entry.candidate.as_ref().and_then(Candidate::due);
+        let challenge = entry.whereabouts.due(CHALLENGE_BYTES);
         [entry.session.poll_timeout(), challenge].into_iter().flatten().min()
     }
 
@@ -258,7 +249,10 @@ impl<A: Address> Endpoint<A> {
 
     /// Forgets a session. What comes for it from now on is answered with a reset.
     pub fn remove(&mut self, id: ConnectionId) {
-        self.sessions.remove(&id);
+        let Some(entry) = self.sessions.remove(&id) else { return };
+        for name in entry.whereabouts.names() {
+            self.renamed.remove(name);
+        }
     }
 
     /// How many sessions there are, provisional ones included.
@@ -289,34 +283,49 @@ impl<A: Address> Endpoint<A> {
         codepoint: Codepoint,
         datagram: &mut [u8],
     ) -> Option<ConnectionId> {
-        let id = connection_id(datagram)?;
+        let name = connection_id(datagram)?;
+        let id = self.renamed.get(&name).copied().unwrap_or(name);
         let Some(entry) = self.sessions.get_mut(&id) else {
-            self.reset(now, from, id, datagram.len());
+            self.reset(now, from, name, datagram.len());
             return None;
         };
         let bytes = datagram.len();
         match entry.session.handle_packet(now, codepoint, datagram) {
             Ok(Received::Ignored) => return None,
             Ok(Received::Closed) | Err(_) => {
-                self.sessions.remove(&id);
+                self.remove(id);
                 return Some(id);
             }
             Ok(Received::Taken { is_newest }) => {
                 // Only now it is certain that the device is there.
                 entry.is_provisional = false;
-                if !is_newest {
-                    // Whatever was overtaken says where the device was.
-                } else if from == entry.address {
-                    entry.candidate = None;
-                } else {
-                    entry.note_elsewhere(now, from, bytes, &mut self.entropy);
+                // Whatever was overtaken says where the device was.
+                if is_newest {
+                    entry.whereabouts.on_newest(now, from, bytes, &mut self.entropy);
                 }
-                if let Some(proof) = entry.session.take_proof() {
-                    entry.on_proof(now, proof);
+                for old in entry.whereabouts.on_name_used(name) {
+                    self.renamed.remove(&old);
+                }
+                let proof = entry.session.take_proof();
+                if proof.is_some_and(|proof| entry.whereabouts.on_proof(proof)) {
+                    entry.session.change_path(now);
+                    self.rename(id);
                 }
             }
         }
         Some(id)
+    }
+
+    /// Gives the session of a device that has moved another name.
+    fn rename(&mut self, id: ConnectionId) {
+        let name = self.new_id();
+        let token = self.reset_token(name);
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        if entry.whereabouts.may_rename() {
+            entry.whereabouts.rename(name);
+            entry.session.rename(name, token);
+            self.renamed.insert(name, id);
+        }
     }
 
     fn handle_init(&mut self, now: Timestamp, from: A, init: &HandshakeInit<'_>) {
@@ -376,7 +385,8 @@ impl<A: Address> Endpoint<A> {
             self.forget_oldest_provisional();
         }
         let session = Session::new(now, channel.numbered(), peer, To::Client, None);
-        let entry = Entry { session, address, is_provisional: true, candidate: None };
+        let whereabouts = Whereabouts::new(address);
+        let entry = Entry { session, is_provisional: true, whereabouts };
         self.sessions.insert(id, entry);
         self.provisional.push_back((now, id, knock));
         self.outgoing.push_back((address, packet.clone()));
@@ -387,8 +397,9 @@ impl<A: Address> Endpoint<A> {
         loop {
             let mut id = self.entropy.bytes();
             id[0] = self.config.shard;
-            if !self.sessions.contains_key(&ConnectionId(id)) {
-                return ConnectionId(id);
+            let id = ConnectionId(id);
+            if !self.sessions.contains_key(&id) && !self.renamed.contains_key(&id) {
+                return id;
             }
         }
     }
@@ -403,7 +414,7 @@ impl<A: Address> Endpoint<A> {
         let Some((_, id, knock)) = self.provisional.pop_front() else { return };
         self.replies.remove(&knock);
         if self.sessions.get(&id).is_some_and(|entry| entry.is_provisional) {
-            self.sessions.remove(&id);
+            self.remove(id);
         }
     }
 
@@ -425,49 +436,6 @@ impl<A: Address> Endpoint<A> {
         let tag = hmac::sign(&self.reset_key, &id.0);
         let token = tag.as_ref().first_chunk().expect("HMAC-SHA256 has 32 bytes");
         ResetToken(*token)
-    }
-}
-
-impl<A: Address> Entry<A> {
-    /// An authentic packet, the newest so far, came from elsewhere: the device may have moved, or
-    /// somebody on the way sends it on. Whoever is there has to show that it hears us (RFC 9000 §9.3).
-    fn note_elsewhere(&mut self, now: Timestamp, from: A, bytes: usize, entropy: &mut Entropy) {
-        if let Some(candidate) = self.candidate.as_mut().filter(|it| it.address == from) {
-            candidate.budget += bytes;
-            return;
-        }
-        let challenge = entropy.bytes();
-        let candidate =
-            Candidate { address: from, challenge, asked_at: now, asked: 0, budget: bytes };
-        self.candidate = Some(candidate);
-    }
-
-    fn challenge(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Option<A> {
-        let is_due = |candidate: &&mut Candidate<A>| candidate.due().is_some_and(|due| due <= now);
-        let candidate = self.candidate.as_mut().filter(is_due)?;
-        if candidate.asked == CHALLENGES_MAX {
-            self.candidate = None;
-            return None;
-        }
-        candidate.asked += 1;
-        candidate.asked_at = now;
-        candidate.budget -= CHALLENGE_BYTES;
-        let (challenge, address) = (candidate.challenge, candidate.address);
-        self.session.challenge(challenge, out).then_some(address)
-    }
-
-    fn on_proof(&mut self, now: Timestamp, proof: [u8; 8]) {
-        let Some(candidate) = self.candidate.take_if(|it| it.challenge == proof) else { return };
-        self.address = candidate.address;
-        self.session.change_path(now);
-    }
-}
-
-impl<A> Candidate<A> {
-    /// When it is asked next; not before enough came from there.
-    fn due(&self) -> Option<Timestamp> {
-        let due = if self.asked == 0 { self.asked_at } else { self.asked_at + CHALLENGE_INTERVAL };
-        (self.budget >= CHALLENGE_BYTES).then_some(due)
     }
 }
 

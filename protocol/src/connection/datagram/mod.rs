@@ -14,6 +14,7 @@ mod cookie;
 mod endpoint;
 mod header;
 mod session;
+mod whereabouts;
 
 pub use self::{
     client::Client,

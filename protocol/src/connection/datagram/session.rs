@@ -14,8 +14,10 @@ use crate::{
     },
     time::Timestamp,
     transport::datagram::{
-        Algorithm, Codepoint, Handled, Rtt, Stats, StreamKey, Transport, Trust, Violation,
+        Algorithm, Codepoint, Handled, NAME_BYTES, Rtt, Stats, StreamKey, Transport, Trust,
+        Violation,
     },
+    transport::packet::{ConnectionId, ResetToken},
 };
 
 /// The stream of the session itself: it begins with `Attach`, or with `Welcome`.
@@ -211,6 +213,24 @@ impl Session {
             Err(_) => out.truncate(start),
         }
         out.len() > start
+    }
+
+    /// Tells the device by which name the relay knows this session from now on, and the token of a
+    /// reset under that name.
+    pub(super) fn rename(&mut self, name: ConnectionId, token: ResetToken) {
+        let mut bytes = [0; NAME_BYTES];
+        bytes[..8].copy_from_slice(&name.0);
+        bytes[8..].copy_from_slice(&token.0);
+        self.transport.rename(bytes);
+    }
+
+    /// Uses the name that the relay has told, if it has: the token that goes with it.
+    pub(super) fn take_name(&mut self) -> Option<ResetToken> {
+        let bytes = self.transport.take_name()?;
+        let (name, token) = bytes.split_first_chunk::<8>()?;
+        let To::Relay(current) = &mut self.to else { return None };
+        *current = ConnectionId(*name);
+        token.try_into().ok().map(ResetToken)
     }
 
     /// What the peer sent back of challenges.

@@ -13,6 +13,9 @@ pub(super) const VARINT_MAX: u64 = (1 << 62) - 1;
 /// Streams of one direction: 0 for the session, the others for whatever has an order of its own.
 pub(super) const STREAMS: u8 = 64;
 
+/// Connection id and reset token.
+pub const NAME_BYTES: usize = 8 + 16;
+
 /// One frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Frame<'p> {
@@ -39,6 +42,8 @@ pub(super) enum Frame<'p> {
     Response([u8; 8]),
     /// The session is over on this side; no answer is wanted.
     Close,
+    /// By which name the relay knows the session from now on, and the token of a reset under it.
+    Name([u8; NAME_BYTES]),
     /// So many packets in all have come with the mark of congestion (RFC 3168). It only rises.
     Congested(u64),
 }
@@ -73,6 +78,7 @@ mod kind {
     pub(super) const RESPONSE: u8 = 7;
     pub(super) const CLOSE: u8 = 8;
     pub(super) const CONGESTED: u8 = 9;
+    pub(super) const NAME: u8 = 10;
 }
 
 /// Bytes in front of a stream's data, at most: kind, stream, offset, length.
@@ -133,6 +139,7 @@ impl<'p> Frames<'p> {
             kind::CHALLENGE => Frame::Challenge(self.array()?),
             kind::RESPONSE => Frame::Response(self.array()?),
             kind::CLOSE => Frame::Close,
+            kind::NAME => Frame::Name(self.array()?),
             kind::CONGESTED => Frame::Congested(self.varint()?),
             _ => return None,
         })
@@ -242,6 +249,10 @@ pub(super) fn put(out: &mut Vec<u8>, frame: &Frame<'_>) {
             out.extend(bytes);
         }
         Frame::Close => out.push(kind::CLOSE),
+        Frame::Name(bytes) => {
+            out.push(kind::NAME);
+            out.extend(bytes);
+        }
         Frame::Congested(packets) => {
             out.push(kind::CONGESTED);
             put_varint(out, *packets);
@@ -308,7 +319,7 @@ mod tests {
     fn what_is_no_frame_is_refused() {
         for bytes in [
             &[9][..],
-            &[10],
+            &[11],
             &[4, 64, 0, 1, 0],
             &[4, 0, 0, 2, 0],
             &[4, 0, 0, 0],

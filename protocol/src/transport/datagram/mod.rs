@@ -41,7 +41,7 @@ use std::{collections::VecDeque, time::Duration};
 pub use self::{
     congestion::Algorithm,
     ecn::Codepoint,
-    frame::Malformed,
+    frame::{Malformed, NAME_BYTES},
     rtt::Rtt,
     sent::NeverSent,
     stats::Stats,
@@ -94,6 +94,11 @@ pub struct Transport {
     responses: VecDeque<[u8; 8]>,
     /// What the peer sent back of a challenge.
     proof: Option<[u8; 8]>,
+    /// The session's newest name, and whether it has to be told.
+    name: Option<[u8; NAME_BYTES]>,
+    is_name_due: bool,
+    /// What the peer told of that.
+    told_name: Option<[u8; NAME_BYTES]>,
     /// Credit that the peer has to be told.
     credit: Option<u64>,
     trust: Trust,
@@ -188,6 +193,9 @@ impl Transport {
             retried: 0,
             responses: VecDeque::new(),
             proof: None,
+            name: None,
+            is_name_due: false,
+            told_name: None,
             credit: None,
             trust,
             closing: Closing::No,
@@ -261,6 +269,7 @@ impl Transport {
                 }
                 Frame::Response(bytes) => self.proof = Some(bytes),
                 Frame::Close => self.closing = Closing::Closed,
+                Frame::Name(bytes) => self.told_name = Some(bytes),
                 Frame::Congested(packets) => self.on_congested(now, packets),
             }
         }
@@ -406,6 +415,16 @@ impl Transport {
         self.proof.take()
     }
 
+    /// Tells the peer by which name the session is known from now on, and what goes with it.
+    pub const fn rename(&mut self, name: [u8; NAME_BYTES]) {
+        (self.name, self.is_name_due) = (Some(name), true);
+    }
+
+    /// What the peer told of that.
+    pub const fn take_name(&mut self) -> Option<[u8; NAME_BYTES]> {
+        self.told_name.take()
+    }
+
     /// The peer is somewhere else: round trip, window and sizes begin anew (RFC 9000 §9.4).
     pub fn change_path(&mut self, now: Timestamp) {
         self.rtt = Rtt::new(None);
@@ -461,8 +480,10 @@ impl Transport {
     }
 
     fn has_something(&mut self, now: Timestamp) -> bool {
-        let is_urgent =
-            self.credit.is_some() || !self.copies.is_empty() || self.outgoing.has_lost();
+        let is_urgent = self.credit.is_some()
+            || self.is_name_due
+            || !self.copies.is_empty()
+            || self.outgoing.has_lost();
         is_urgent || (self.outgoing.has_new() && !self.waits_for_more(now))
     }
 
@@ -513,6 +534,10 @@ impl Transport {
             frame::put(out, &Frame::Credit(credit));
             self.incoming.allow(credit);
             contents.push(Content::Credit);
+        }
+        if let Some(name) = self.name.filter(|_| std::mem::take(&mut self.is_name_due)) {
+            frame::put(out, &Frame::Name(name));
+            contents.push(Content::Name);
         }
         let number = self.sent.next_number();
         let mut is_again = self.fill_copies(number, end, out, contents);

@@ -103,7 +103,7 @@ impl Transport {
                         self.controller.set_datagram_bytes(*bytes as u64);
                     }
                 }
-                Content::Credit => {}
+                Content::Credit | Content::Name => {}
             }
         }
     }
@@ -190,7 +190,7 @@ impl Transport {
                     }
                 }
                 Content::Credit => self.tell_credit_again(),
-                // Another probe asks again.
+                Content::Name => self.is_name_due = true,
                 Content::Size(_) => {}
             }
         }

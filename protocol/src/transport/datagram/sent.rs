@@ -53,6 +53,7 @@ pub(super) struct SentPacket {
 pub(super) enum Content {
     Part(Part),
     Credit,
+    Name,
     /// A padded packet that asks whether the path carries this size.
     Size(usize),
 }
