@@ -191,6 +191,7 @@ impl Transport {
                 }
                 Content::Credit => self.tell_credit_again(),
                 Content::Name => self.is_name_due = true,
+                // Another probe asks again.
                 Content::Size(_) => {}
             }
         }
