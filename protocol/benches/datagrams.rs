@@ -59,6 +59,12 @@ fn main() {
             share([first, second], queue);
         }
     }
+    println!("\n{:<28} {:>8}", "800 Mbit/s, CPU time", "µs each");
+    for algorithm in [Algorithm::Bbr, Algorithm::Cubic] {
+        for round_trip in [1, 20] {
+            cost(algorithm, round_trip);
+        }
+    }
     println!("\n{:<28} {:>8}", "200 bytes, 20 times a second", "wire");
     for queue in [1, 4] {
         chat_beside_bulk(queue);
@@ -78,6 +84,21 @@ fn share(algorithms: [Algorithm; 2], queue: u64) {
     let (share, rate) = (a / (a + b) * 100.0, (a + b) * 8.0 / 60e6);
     let lost = done[0].lost + done[1].lost;
     println!("{name:<28} {share:>6.0} % {jain:>8.2} {rate:>8.2} {lost:>8}");
+}
+
+/// What a packet costs both ends together, without cryptography and system calls.
+fn cost(algorithm: Algorithm, round_trip: u32) {
+    let rate = Some(Rate { bytes_per_second: 100_000_000, queue_bytes: 1_000_000 });
+    let faults = Faults { delay: round_trip * MS / 2, rate, ..Faults::default() };
+    let mut path = Bottleneck::new(&faults, 1);
+    path.add(Traffic::Bulk, algorithm, Duration::ZERO);
+    path.run(Duration::from_secs(1));
+    let began = std::time::Instant::now();
+    let done = path.run(Duration::from_secs(2));
+    let packets = done[0].wire / 1_500;
+    let each = began.elapsed().as_secs_f64() * 1e6 / ratio(packets, 1);
+    let name = format!("{algorithm:?}, round trip {round_trip} ms");
+    println!("{name:<28} {each:>8.2} {:>8.0} Mbit/s", ratio(done[0].delivered * 8, 2_000_000));
 }
 
 /// A conversation beside a CUBIC flow that keeps the queue full.

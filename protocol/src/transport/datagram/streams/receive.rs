@@ -54,6 +54,25 @@ impl ReceiveStream {
     }
 }
 
+/// Writes `data` over what is at `at`, and makes the buffer as long as that needs.
+fn put(buffer: &mut VecDeque<u8>, at: usize, data: &[u8]) {
+    if buffer.len() < at {
+        buffer.resize(at, 0);
+    }
+    let (over, behind) = data.split_at(data.len().min(buffer.len() - at));
+    let (front, back) = buffer.as_mut_slices();
+    let in_front = front.len().saturating_sub(at).min(over.len());
+    let (first, second) = over.split_at(in_front);
+    if !first.is_empty() {
+        front[at..at + first.len()].copy_from_slice(first);
+    }
+    if !second.is_empty() {
+        let at = at.saturating_sub(front.len());
+        back[at..at + second.len()].copy_from_slice(second);
+    }
+    buffer.extend(behind);
+}
+
 impl ReceiveStreams {
     pub(in crate::transport::datagram) fn new() -> Self {
         Self {
@@ -89,12 +108,7 @@ impl ReceiveStreams {
         let start = offset.max(stream.read);
         stream.parts.insert(start..end);
         let at = usize::try_from(start - stream.read).expect("no more than the credit");
-        if stream.buffer.len() < at + data.len() {
-            stream.buffer.resize(at + data.len(), 0);
-        }
-        for (place, byte) in stream.buffer.range_mut(at..).zip(data) {
-            *place = *byte;
-        }
+        put(&mut stream.buffer, at, data);
         if !stream.is_readable && stream.ready() > 0 {
             stream.is_readable = true;
             self.readable.push_back(number);
