@@ -87,6 +87,7 @@ fn share(algorithms: [Algorithm; 2], queue: u64) {
 }
 
 /// What a packet costs both ends together, without cryptography and system calls.
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "this is about real time")]
 fn cost(algorithm: Algorithm, round_trip: u32) {
     let rate = Some(Rate { bytes_per_second: 100_000_000, queue_bytes: 1_000_000 });
     let faults = Faults { delay: round_trip * MS / 2, rate, ..Faults::default() };
