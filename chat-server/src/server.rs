@@ -11,7 +11,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -41,7 +41,7 @@ use crate::{
     net::{
         acceptor::Acceptor,
         admission::{Admission, AdmissionLimits},
-        listen::{ListenError, listen, listen_datagrams},
+        listen::{DatagramSockets, ListenError, listen, listen_datagrams},
         options,
     },
     operator::{self, OperatorRequest},
@@ -66,7 +66,9 @@ pub struct Server {
     key: Arc<StaticKey>,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
-    datagrams: Vec<UdpSocket>,
+    shards: usize,
+    /// By address, then by shard.
+    datagrams: Vec<Vec<DatagramSockets>>,
     invitation: Invitation,
     /// By these, programs on this machine find and reach it. It works without.
     runtime_file: Option<RuntimeFile>,
@@ -187,8 +189,9 @@ impl Server {
         }
         let addresses: io::Result<Vec<_>> = listeners.iter().map(TcpListener::local_addr).collect();
         let addresses = addresses?;
+        let shards = shard_count(&config);
         let datagrams = addresses.iter().filter_map(|address| {
-            listen_datagrams(*address)
+            listen_datagrams(*address, shards)
                 .inspect_err(|error| warn!(%error, %address, "no datagrams at this address"))
                 .ok()
         });
@@ -207,6 +210,7 @@ impl Server {
             key,
             listeners,
             addresses,
+            shards,
             datagrams,
             invitation,
             store,
@@ -235,7 +239,8 @@ impl Server {
     /// What the program prints when it serves.
     pub fn ready_line(&self) -> String {
         let tcp: Vec<_> = self.addresses.iter().map(|address| format!("tcp={address}")).collect();
-        let udp = self.datagrams.iter().filter_map(|socket| socket.local_addr().ok());
+        let first = self.datagrams.iter().filter_map(|sockets| sockets.first());
+        let udp = first.filter_map(|sockets| sockets.sessions.local_addr().ok());
         let udp: Vec<_> = udp.map(|address| format!("udp={address}")).collect();
         let addresses = [tcp, udp].concat().join(" ");
         let key = self.relay_key().fingerprint();
@@ -267,10 +272,9 @@ impl Server {
     /// Dropping the future stops the relay as [`Controller::stop`] does, but does not wait.
     pub async fn serve(self) -> Result<(), ServeError> {
         let Self { config, key, listeners, addresses, invitation, runtime_file, .. } = self;
-        let Self { control, store, hub, clock, orders, datagrams, .. } = self;
+        let Self { control, store, hub, clock, orders, shards, datagrams, .. } = self;
         let settings = &config.settings;
         let archiver = store.archiver()?;
-        let shards = shard_count(&config);
         let admission = Admission::new(admission_limits(&config));
         let threads = Threads::start(ThreadsSetup {
             hub,
@@ -285,8 +289,7 @@ impl Server {
                 limits: shard_limits(&config, shards),
                 tail_bytes: settings.limits.tail_bytes.as_usize() / shards,
             },
-            datagrams: (!datagrams.is_empty())
-                .then(|| DatagramSetup { sockets: datagrams, admission: Arc::clone(&admission) }),
+            datagrams: by_shard(datagrams, &admission),
         })?;
         let control = control.map(ControlSocket::listen).transpose()?;
         let mut serving = Serving {
@@ -308,6 +311,22 @@ impl Server {
         threads.stop().await;
         Ok(())
     }
+}
+
+/// What each of the first shards receives datagrams with: at the same addresses, in the same order.
+fn by_shard(
+    addresses: Vec<Vec<DatagramSockets>>,
+    admission: &Arc<Admission>,
+) -> Vec<DatagramSetup> {
+    let shards = addresses.iter().map(Vec::len).min().unwrap_or(0);
+    let setup = || DatagramSetup { sockets: Vec::new(), shards, admission: Arc::clone(admission) };
+    let mut setups: Vec<_> = std::iter::repeat_with(setup).take(shards).collect();
+    for sockets in addresses {
+        for (setup, sockets) in setups.iter_mut().zip(sockets) {
+            setup.sockets.push(sockets);
+        }
+    }
+    setups
 }
 
 /// What the loop of a serving relay works on.

@@ -4,4 +4,6 @@ pub(crate) mod acceptor;
 pub mod admission;
 pub mod listen;
 pub mod options;
+#[cfg(target_os = "linux")]
+mod steering;
 pub(crate) mod udp;

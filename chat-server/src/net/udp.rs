@@ -23,6 +23,7 @@ const SEND_BYTES: usize = 60_000;
 pub(crate) struct Route {
     pub(crate) peer: SocketAddr,
     local: Option<IpAddr>,
+    /// Which of our addresses, in the order in which they were bound: every shard has a socket there.
     socket: u8,
 }
 
@@ -61,20 +62,30 @@ impl ReceiveBuffer {
 }
 
 impl DatagramSocket {
-    /// Takes a bound socket over; `index` tells it from the others of this thread.
+    /// Takes a bound socket over; `index` is that of its address.
     pub(crate) fn new(socket: UdpSocket, index: u8) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let socket = tokio::net::UdpSocket::from_std(socket)?;
         Ok(Self { socket, state, index, joined: Vec::new(), segment: 0, to: None })
     }
 
-    /// Receives once, and gives every datagram to `take`. True if there may be more at once; else
-    /// whoever waits in `context` is woken when there is.
-    pub(crate) fn receive(
+    /// Receives up to `rounds` times, and gives every datagram to `take`. True if there may be more;
+    /// else whoever waits in `context` is woken when there is.
+    pub(crate) fn receive_rounds(
+        &self,
+        rounds: usize,
+        context: &mut Context<'_>,
+        buffer: &mut ReceiveBuffer,
+        take: &mut impl FnMut(Route, &mut [u8]),
+    ) -> bool {
+        (0..rounds).all(|_| self.receive(context, buffer, take))
+    }
+
+    fn receive(
         &self,
         context: &mut Context<'_>,
         buffer: &mut ReceiveBuffer,
-        mut take: impl FnMut(Route, &mut [u8]),
+        take: &mut impl FnMut(Route, &mut [u8]),
     ) -> bool {
         loop {
             match self.socket.poll_recv_ready(context) {

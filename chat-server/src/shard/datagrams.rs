@@ -1,11 +1,14 @@
 //! The shard's sockets for datagrams, and whose they are: an endpoint finds the session, this finds
 //! the connection, and keeps the time for all of them.
+//!
+//! Every shard that serves datagrams has sockets at every address, and the kernel finds the shard of
+//! a session, wherever its client is ([`crate::net::listen`]). Strangers come last, and get a part of
+//! the time only: see [`strangers`](super::strangers).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future as _,
     io,
-    net::UdpSocket,
     pin::Pin,
     sync::Arc,
     task::Context,
@@ -14,7 +17,7 @@ use std::{
 use protocol::{
     connection::{
         ResponderConfig,
-        datagram::{Endpoint, EndpointConfig, Session as DatagramSession},
+        datagram::{Endpoint, EndpointConfig, Session as DatagramSession, shard_of},
     },
     entropy::Entropy,
     time::Timestamp,
@@ -22,10 +25,12 @@ use protocol::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::strangers::Strangers;
 use crate::{
     clock::Clock,
     net::{
         admission::Admission,
+        listen::DatagramSockets,
         udp::{DatagramSocket, ReceiveBuffer, Route},
     },
 };
@@ -36,17 +41,24 @@ const RECEIVES_PER_TURN: usize = 8;
 /// What a shard needs to serve datagrams.
 #[derive(Debug)]
 pub(crate) struct DatagramSetup {
-    /// Bound sockets.
-    pub(crate) sockets: Vec<UdpSocket>,
+    /// Bound sockets, by address.
+    pub(crate) sockets: Vec<DatagramSockets>,
+    /// How many shards have such.
+    pub(crate) shards: usize,
     /// Who may connect.
     pub(crate) admission: Arc<Admission>,
 }
 
 /// All that a shard has to do with datagrams.
 pub(super) struct Datagrams {
+    /// By address, as a [`Route`] counts them.
     sockets: Vec<DatagramSocket>,
+    strangers: Strangers,
     buffer: ReceiveBuffer,
     endpoint: Endpoint<Route>,
+    /// How many shards there are, and which of them this is.
+    shards: usize,
+    index: usize,
     pub(super) admission: Arc<Admission>,
     /// Which connection a session is.
     keys: BTreeMap<ConnectionId, u64>,
@@ -74,17 +86,23 @@ impl Datagrams {
     pub(super) fn new(
         setup: DatagramSetup,
         responder: Arc<ResponderConfig>,
-        shard: u16,
+        index: u16,
     ) -> io::Result<Self> {
-        let sockets = setup.sockets.into_iter().zip(0..);
-        let sockets: io::Result<Vec<_>> =
-            sockets.map(|(socket, index)| DatagramSocket::new(socket, index)).collect();
-        let shard = u8::try_from(shard).unwrap_or(u8::MAX);
+        let (mut sockets, mut strangers) = (Vec::new(), Vec::new());
+        for (of_address, number) in setup.sockets.into_iter().zip(0..) {
+            sockets.push(DatagramSocket::new(of_address.sessions, number)?);
+            let socket = of_address.strangers;
+            strangers.extend(socket.map(|socket| DatagramSocket::new(socket, number)).transpose()?);
+        }
+        let shard = u8::try_from(index).unwrap_or(u8::MAX);
         let endpoint = Endpoint::new(EndpointConfig { responder, shard }, Entropy::system());
         Ok(Self {
-            sockets: sockets?,
+            sockets,
+            strangers: Strangers::new(strangers),
             buffer: ReceiveBuffer::new(),
             endpoint,
+            shards: setup.shards,
+            index: usize::from(index),
             admission: setup.admission,
             keys: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -97,29 +115,23 @@ impl Datagrams {
 
     /// Takes what has arrived: what became of whom, in no particular order.
     pub(super) fn receive(&mut self, now: Timestamp, context: &mut Context<'_>) -> Vec<Touched> {
-        let Self { sockets, buffer, endpoint, touched, .. } = self;
         let mut arrived = BTreeSet::new();
+        let Self { sockets, buffer, endpoint, shards, index, .. } = self;
+        let mut take = |route, datagram: &mut [u8]| {
+            // The kernel began to tell shards apart a moment after it took the first datagram; and
+            // only its own shard may say that it does not know a session. Any byte is some shard's:
+            // one that was given out when there were more is reset there.
+            if shard_of(datagram).is_none_or(|byte| usize::from(byte) % *shards == *index) {
+                arrived.extend(endpoint.handle_datagram(now, route, Codepoint::NotCapable, datagram));
+            }
+        };
         for socket in sockets {
-            let mut rounds = 0;
-            let take = |route, datagram: &mut [u8]| {
-                arrived.extend(endpoint.handle_datagram(
-                    now,
-                    route,
-                    Codepoint::NotCapable,
-                    datagram,
-                ));
-            };
-            let mut take = take;
-            while socket.receive(context, buffer, &mut take) {
-                rounds += 1;
-                if rounds == RECEIVES_PER_TURN {
-                    // Others first.
-                    context.waker().wake_by_ref();
-                    break;
-                }
+            if socket.receive_rounds(RECEIVES_PER_TURN, context, buffer, &mut take) {
+                // Others first.
+                context.waker().wake_by_ref();
             }
         }
-        touched.extend(&arrived);
+        self.touched.extend(&arrived);
         arrived.into_iter().map(|id| self.became(id)).collect()
     }
 
@@ -129,11 +141,6 @@ impl Datagrams {
             Some(key) if self.endpoint.address(id).is_some() => Touched::Known(*key),
             Some(key) => Touched::Ended(*key),
         }
-    }
-
-    /// Does the public-key work of some who knock; true if more wait.
-    pub(super) fn answer_handshakes(&mut self, now: Timestamp, count: usize) -> bool {
-        self.endpoint.answer_handshakes(now, count)
     }
 
     /// A session is this connection from now on.
@@ -178,22 +185,50 @@ impl Datagrams {
         }
     }
 
-    /// Sends what is due to everybody who was touched, and sees to it that the shard is woken in
-    /// time for the rest.
-    pub(super) fn flush(&mut self, now: Timestamp, clock: Clock, context: &mut Context<'_>) {
-        while let Some((route, packet)) = self.endpoint.poll_packet() {
-            self.send(route, &packet);
-        }
+    /// Sends what is due to everybody who was touched.
+    pub(super) fn flush(&mut self, now: Timestamp) {
         for id in std::mem::take(&mut self.touched) {
             self.send_session(now, id);
             self.set_timer(id);
         }
+        self.send_clear();
         self.flush_sockets();
-        if let Some((at, _)) = self.timers.first() {
-            self.sleep.as_mut().reset(clock.instant(*at).into());
-            if self.sleep.as_mut().poll(context).is_ready() {
-                context.waker().wake_by_ref();
-            }
+    }
+
+    /// Serves those who have no session, after everybody else, and with public-key work for at most
+    /// `handshakes` of them.
+    pub(super) fn serve_strangers(
+        &mut self,
+        clock: Clock,
+        context: &mut Context<'_>,
+        handshakes: usize,
+    ) {
+        let begun = clock.now();
+        let Self { strangers, endpoint, buffer, .. } = self;
+        if !strangers.are_due(begun) {
+            return;
+        }
+        let mut is_more = strangers.receive(begun, context, endpoint, buffer);
+        is_more |= endpoint.answer_handshakes(begun, handshakes);
+        self.send_clear();
+        self.flush_sockets();
+        self.strangers.rest(begun, clock.now(), is_more);
+    }
+
+    /// Sees to it that the shard is woken in time.
+    pub(super) fn sleep(&mut self, clock: Clock, context: &mut Context<'_>) {
+        let session = self.timers.first().map(|(at, _)| *at);
+        let Some(at) = session.into_iter().chain(self.strangers.next()).min() else { return };
+        self.sleep.as_mut().reset(clock.instant(at).into());
+        if self.sleep.as_mut().poll(context).is_ready() {
+            context.waker().wake_by_ref();
+        }
+    }
+
+    /// Sends what belongs to no session.
+    fn send_clear(&mut self) {
+        while let Some((route, packet)) = self.endpoint.poll_packet() {
+            self.send(route, &packet);
         }
     }
 

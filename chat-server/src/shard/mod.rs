@@ -6,6 +6,7 @@
 //!        ─▶ a few handshakes: strangers never hold up those who are here
 //!        ─▶ one packet for every session that something is due for
 //!        ─▶ once a second, look for who is too slow or silent
+//!        ─▶ datagrams of strangers, if they did not have their share of the time
 //! ```
 //!
 //! There is one task, not one per connection: everything that became due meanwhile is seen before
@@ -66,6 +67,7 @@ pub(crate) mod mail;
 mod outgoing;
 mod ready;
 mod slots;
+mod strangers;
 
 /// Read at a time, by all connections of a shard in turn: the largest packet that can wait in
 /// front, and as much again.
@@ -277,14 +279,17 @@ impl Shard {
         }
         self.take_ready(now, context.waker());
         self.take_datagrams(now, context);
-        self.answer_handshakes(now, context.waker());
+        let handshakes_left = self.answer_handshakes(now, context.waker());
         self.outgoing.post(&self.around.hub);
         self.send_due(now);
         while self.peers.len() > 0 && self.sweep.poll_tick(context).is_ready() {
             self.sweep(now);
         }
         if let Some(datagrams) = &mut self.datagrams {
-            datagrams.flush(now, self.around.clock, context);
+            datagrams.flush(now);
+            // At least one, for they are not to wait for ever either.
+            datagrams.serve_strangers(self.around.clock, context, handshakes_left.max(1));
+            datagrams.sleep(self.around.clock, context);
         }
     }
 
@@ -457,8 +462,8 @@ impl Shard {
         self.buffers.ready = ready;
     }
 
-    /// A few in each turn, on streams and in datagrams alike.
-    fn answer_handshakes(&mut self, now: Timestamp, waker: &Waker) {
+    /// A few in each turn, on streams and then in datagrams: how many of them are left.
+    fn answer_handshakes(&mut self, now: Timestamp, waker: &Waker) -> usize {
         let mut left = HANDSHAKES_PER_TURN;
         while left > 0
             && let Some(key) = self.handshakes.pop_front()
@@ -466,11 +471,10 @@ impl Shard {
             self.answer_handshake(now, key);
             left -= 1;
         }
-        let datagrams = self.datagrams.as_mut();
-        let more = datagrams.is_some_and(|datagrams| datagrams.answer_handshakes(now, left.max(1)));
-        if more || !self.handshakes.is_empty() {
+        if !self.handshakes.is_empty() {
             waker.wake_by_ref();
         }
+        left
     }
 
     fn send_due(&mut self, now: Timestamp) {

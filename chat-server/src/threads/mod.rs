@@ -55,8 +55,8 @@ pub(crate) struct ThreadsSetup {
     pub(crate) clock: Clock,
     pub(crate) shards: usize,
     pub(crate) shard: ShardSetup,
-    /// For the first shard: datagrams share few sockets.
-    pub(crate) datagrams: Option<DatagramSetup>,
+    /// For the first shards.
+    pub(crate) datagrams: Vec<DatagramSetup>,
 }
 
 /// The running threads. Dropping them tells them to end without waiting.
@@ -73,7 +73,7 @@ pub(crate) struct Threads {
 impl Threads {
     /// Starts all of them.
     pub(crate) fn start(setup: ThreadsSetup) -> Result<Self, StartThreadsError> {
-        let ThreadsSetup { hub, store, clock, shards, shard, mut datagrams } = setup;
+        let ThreadsSetup { hub, store, clock, shards, shard, datagrams } = setup;
         let new_shard = || ShardHandle {
             mail: Arc::new(ShardBox::default()),
             connections: Arc::new(AtomicUsize::new(0)),
@@ -99,6 +99,7 @@ impl Threads {
             gathering: Gathering::default(),
         };
         threads.spawn("hub", move || hub.run())?;
+        let mut datagrams = datagrams.into_iter();
         for (index, handle) in threads.shards.iter().enumerate() {
             let surroundings = ShardSurroundings {
                 index: u16::try_from(index).unwrap_or(u16::MAX),
@@ -106,7 +107,7 @@ impl Threads {
                 hub: Arc::clone(&threads.hub),
                 reads: Arc::clone(&threads.reads),
                 clock,
-                datagrams: datagrams.take(),
+                datagrams: datagrams.next(),
             };
             let setup = shard.clone();
             let run = shard::start(setup, surroundings)?;

@@ -47,10 +47,15 @@ use crate::{
 pub const WAITING_MAX: usize = 64;
 /// With more than so many waiting, a cookie is asked for.
 const WAITING_WITHOUT_COOKIE: usize = 16;
+/// Handshakes answered without a cookie in one second, a hundredth of a core's time: who floods us
+/// from invented addresses gets no more public-key work than that.
+const WITHOUT_COOKIE_PER_SECOND: u32 = 128;
 /// Sessions whose device has not shown that it is there.
 pub const PROVISIONAL_MAX: usize = 1_024;
 /// How long such a session lives, and its reply is repeated.
 const PROVISIONAL_TIME: Duration = Duration::from_secs(10);
+/// A reset: kind and token.
+const RESET_BYTES: usize = 1 + 16;
 /// Resets in one second, whoever they are for.
 const RESETS_PER_SECOND: u32 = 100;
 /// Bytes of a challenge: header, frame, tag. The smallest packet of a client has as many.
@@ -106,7 +111,8 @@ pub struct Endpoint<A> {
     provisional: VecDeque<(Timestamp, ConnectionId, Knock<A>)>,
     waiting: VecDeque<Waiting<A>>,
     outgoing: VecDeque<(A, Vec<u8>)>,
-    resets: (Timestamp, u32),
+    resets: Allowance,
+    without_cookie: Allowance,
 }
 
 struct Entry<A> {
@@ -131,6 +137,25 @@ impl InitDigest {
     fn of(init: &HandshakeInit<'_>) -> Self {
         let Choice { version, suite } = init.choice;
         Self(sha256(&[&version.0.to_be_bytes(), &[suite.0], &init.attempt.0, init.noise]))
+    }
+}
+
+/// How often something was done in the present second.
+#[derive(Default)]
+struct Allowance {
+    since: Timestamp,
+    taken: u32,
+}
+
+impl Allowance {
+    /// Whether it may be done once more.
+    fn take(&mut self, now: Timestamp, per_second: u32) -> bool {
+        if now.since(self.since) >= Duration::from_secs(1) {
+            *self = Self { since: now, taken: 0 };
+        }
+        let is_allowed = self.taken < per_second;
+        self.taken += u32::from(is_allowed);
+        is_allowed
     }
 }
 
@@ -160,12 +185,16 @@ impl<A: Address> Endpoint<A> {
             provisional: VecDeque::new(),
             waiting: VecDeque::new(),
             outgoing: VecDeque::new(),
-            resets: (Timestamp::ZERO, 0),
+            resets: Allowance::default(),
+            without_cookie: Allowance::default(),
         }
     }
 
     /// Takes a datagram and the codepoint that it came with, and decrypts it in place. The session that it belonged to, if something may
     /// have changed for it.
+    ///
+    /// Of a relay with several endpoints, a session's datagram is for one of them alone, as
+    /// [`shard_of`](super::shard_of) says: any of them would answer it with a reset.
     pub fn handle_datagram(
         &mut self,
         now: Timestamp,
@@ -345,8 +374,12 @@ impl<A: Address> Endpoint<A> {
         if self.waiting.iter().any(|waiting| waiting.knock == knock) {
             return;
         }
-        let is_busy = self.waiting.len() > WAITING_WITHOUT_COOKIE;
-        if is_busy && !self.cookies.is_ours(now, from, &digest, init.cookie) {
+        let is_there = self.cookies.is_ours(now, from, &digest, init.cookie);
+        let mut is_calm = || {
+            self.waiting.len() <= WAITING_WITHOUT_COOKIE
+                && self.without_cookie.take(now, WITHOUT_COOKIE_PER_SECOND)
+        };
+        if !is_there && !is_calm() {
             let cookie = self.cookies.make(now, from, &digest);
             let retry = Retry { attempt: init.attempt, cookie: &cookie };
             self.outgoing.push_back((from, retry.encode()));
@@ -420,16 +453,10 @@ impl<A: Address> Endpoint<A> {
 
     /// A datagram for nobody. The answer is shorter than what causes it, and few are given.
     fn reset(&mut self, now: Timestamp, to: A, id: ConnectionId, bytes: usize) {
-        let (since, count) = &mut self.resets;
-        if now.since(*since) >= Duration::from_secs(1) {
-            (*since, *count) = (now, 0);
+        if bytes <= RESET_BYTES || !self.resets.take(now, RESETS_PER_SECOND) {
+            return;
         }
-        *count += 1;
-        let is_allowed = *count <= RESETS_PER_SECOND && id.0[0] == self.config.shard;
-        let packet = Reset { token: self.reset_token(id) }.encode();
-        if is_allowed && packet.len() < bytes {
-            self.outgoing.push_back((to, packet));
-        }
+        self.outgoing.push_back((to, Reset { token: self.reset_token(id) }.encode()));
     }
 
     fn reset_token(&self, id: ConnectionId) -> ResetToken {

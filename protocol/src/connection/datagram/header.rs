@@ -62,6 +62,14 @@ impl To {
     }
 }
 
+/// The byte by which a relay of several parts knows whose packet this is: the first of its
+/// connection id. `None` if it is no session's.
+pub fn shard_of(datagram: &[u8]) -> Option<u8> {
+    let (kind, _) = datagram.split_first()?;
+    let is_sealed = PacketKind::from_byte(*kind) == Some(PacketKind::Sealed);
+    connection_id(datagram).filter(|_| is_sealed).map(|id| id.0[0])
+}
+
 /// The connection id of a sealed packet to the relay.
 pub(super) fn connection_id(packet: &[u8]) -> Option<ConnectionId> {
     packet.get(1..9)?.try_into().ok().map(ConnectionId)
@@ -108,6 +116,9 @@ mod tests {
         to.write_header(&mut header, KeyPhase::Odd, 0x5_0102_0304);
         assert_eq!(header, [6, 9, 9, 9, 9, 9, 9, 9, 9, 1, 1, 2, 3, 4]);
         assert_eq!(connection_id(&header), Some(ConnectionId([9; 8])));
+        assert_eq!(shard_of(&header), Some(9));
+        assert_eq!(shard_of(&header[..8]), None, "too short for one");
+        assert_eq!(shard_of(&[3; 1_200]), None, "not a session's");
         let (_, phase, low, sealed) = split(&mut header, RELAY_BYTES).expect("whole");
         assert_eq!((phase, low, sealed.len()), (KeyPhase::Odd, 0x0102_0304, 0));
         let mut header = [0; CLIENT_BYTES];

@@ -19,5 +19,6 @@ mod whereabouts;
 pub use self::{
     client::Client,
     endpoint::{Address, Endpoint, EndpointConfig, PROVISIONAL_MAX, WAITING_MAX},
+    header::shard_of,
     session::{Received, Session, SessionError},
 };
