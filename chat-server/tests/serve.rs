@@ -122,6 +122,19 @@ fn a_session_is_superseded_by_the_same_device() {
 }
 
 #[test]
+fn a_second_relay_on_the_same_port_does_not_start() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    // Several sockets of one port are no invitation.
+    let relay = Relay::start(dirs[0].path(), |config| config.settings.server.shards = 4);
+    let mut config = Config::default();
+    config.settings.server.listen = vec![relay.address];
+    config.settings.server.shards = 4;
+    dirs[1].path().clone_into(&mut config.settings.server.data_dir);
+    let error = Server::bind(config).err().unwrap();
+    assert_eq!(error.to_string(), format!("cannot listen on {}", relay.address));
+}
+
+#[test]
 fn at_the_limit_of_connections_one_more_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let relay = Relay::start(dir.path(), |config| config.settings.limits.connections_max = 2);

@@ -1,6 +1,7 @@
 //! Tests of the real programs.
 
 mod architecture;
+mod datagrams;
 mod disk;
 mod durability;
 mod exactly_once;

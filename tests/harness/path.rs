@@ -34,6 +34,8 @@ struct Shared {
     /// Nothing passes until then.
     dark_until: Option<Instant>,
     carried: u64,
+    /// How often all clients have moved.
+    moves: u64,
 }
 
 impl Path {
@@ -45,7 +47,7 @@ impl Path {
     pub fn start(target: SocketAddr, faults: Faults, seed: u64) -> io::Result<Self> {
         let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?);
         let address = socket.local_addr()?;
-        let shared = Shared { target, faults, dark_until: None, carried: 0 };
+        let shared = Shared { target, faults, dark_until: None, carried: 0, moves: 0 };
         let shared = Arc::new(Mutex::new(shared));
         let theirs = Arc::clone(&shared);
         // Ends with the process.
@@ -66,6 +68,16 @@ impl Path {
     /// Everything passes again, as far as the faults let it.
     pub fn go_light(&self) {
         lock(&self.shared).dark_until = None;
+    }
+
+    /// From now on the path leads there.
+    pub fn lead_to(&self, target: SocketAddr) {
+        lock(&self.shared).target = target;
+    }
+
+    /// From now on all clients come from other ports, as behind a router that has forgotten them.
+    pub fn move_clients(&self) {
+        lock(&self.shared).moves += 1;
     }
 
     /// Datagrams that it took, in both directions.
@@ -95,6 +107,7 @@ impl Direction {
 fn serve(socket: &Arc<UdpSocket>, shared: &Arc<Mutex<Shared>>, seed: u64) {
     let mut clients: BTreeMap<SocketAddr, (UdpSocket, Direction, Direction)> = BTreeMap::new();
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    let mut moves = 0;
     if socket.set_read_timeout(Some(TICK)).is_err() {
         return;
     }
@@ -103,17 +116,20 @@ fn serve(socket: &Arc<UdpSocket>, shared: &Arc<Mutex<Shared>>, seed: u64) {
             let number = clients.len() as u64;
             let faults = lock(shared).faults.clone();
             let client = clients.entry(from).or_insert_with(|| {
-                let upstream = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-                upstream.set_nonblocking(true).expect("a socket can");
                 let up = Direction::new(&faults, seed ^ (number * 2));
-                (upstream, up, Direction::new(&faults, seed ^ (number * 2 + 1)))
+                (upstream(), up, Direction::new(&faults, seed ^ (number * 2 + 1)))
             });
             if passes(shared) {
                 let now = client.1.now();
                 client.1.link.send(now, &buffer[..bytes]);
             }
         }
-        let target = lock(shared).target;
+        let Shared { target, moves: wanted, .. } = *lock(shared);
+        if std::mem::replace(&mut moves, wanted) != wanted {
+            for (socket, ..) in clients.values_mut() {
+                *socket = upstream();
+            }
+        }
         for (client, (upstream, up, down)) in &mut clients {
             while let Ok(bytes) = upstream.recv(&mut buffer) {
                 if passes(shared) {
@@ -130,6 +146,12 @@ fn serve(socket: &Arc<UdpSocket>, shared: &Arc<Mutex<Shared>>, seed: u64) {
             }
         }
     }
+}
+
+fn upstream() -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    socket.set_nonblocking(true).expect("a socket can");
+    socket
 }
 
 fn passes(shared: &Mutex<Shared>) -> bool {

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use protocol::invitation::Invitation;
+use protocol::{invitation::Invitation, transport::TransportKind};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use crate::{client::RelayEndpoint, loopback::Loopback};
@@ -182,9 +182,10 @@ impl RelayProcess {
         self.ready_after
     }
 
-    /// Where to reach it, and who it has to be.
+    /// Where to reach it over TCP, and who it has to be. Over UDP it has the same port.
     pub const fn endpoint(&self) -> RelayEndpoint {
-        RelayEndpoint { address: self.ready.tcp, key: self.ready.invite.relay_key }
+        let key = self.ready.invite.relay_key;
+        RelayEndpoint { address: self.ready.tcp, key, transport: TransportKind::Stream }
     }
 
     /// Its process id.

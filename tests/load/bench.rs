@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::{
-    cli::{Common, Store},
+    cli::{Common, Store, Transport},
     disk,
     report::Report,
 };
@@ -60,6 +60,7 @@ pub(crate) struct Relay {
     process: RelayProcess,
     options: RelayOptions,
     home: TempDir,
+    transport: Transport,
     // Of the disk before the relay was started; `None` where it does not matter.
     sync_ms: Option<f64>,
 }
@@ -89,7 +90,7 @@ impl Relay {
             Store::Memory => None,
         };
         let process = RelayProcess::start(&options)?;
-        Ok(Self { process, options, home, sync_ms })
+        Ok(Self { process, options, home, transport: common.transport, sync_ms })
     }
 
     /// Kills the relay and starts it again on the same data.
@@ -104,8 +105,8 @@ impl Relay {
     }
 
     /// Where it is: at another port after each start.
-    pub(crate) const fn endpoint(&self) -> RelayEndpoint {
-        self.process.endpoint()
+    pub(crate) fn endpoint(&self) -> RelayEndpoint {
+        RelayEndpoint { transport: self.transport.kind(), ..self.process.endpoint() }
     }
 
     /// Its process.

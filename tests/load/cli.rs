@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::transport::TransportKind;
 
 /// Loads a relay, checks that nothing is lost, doubled or reordered meanwhile, and holds what it
 /// measures against the budgets.
@@ -26,6 +27,7 @@ Examples:
   cargo build --release -p chat-server
   cargo run --release -p e2e --bin load -- fanout --members 100 --senders 8
   cargo run --release -p e2e --bin load -- durable --store memory --json
+  cargo run --release -p e2e --bin load -- pairs --transport udp
   cargo run --release -p e2e --bin load -- all";
 
 /// What all measurements have in common.
@@ -37,6 +39,9 @@ pub(crate) struct Common {
     /// Where the relay keeps what it promised
     #[arg(long, global = true, value_enum, default_value_t = Store::Sqlite)]
     pub(crate) store: Store,
+    /// How people reach the relay; the budgets are those of TCP
+    #[arg(long, global = true, value_enum, default_value_t = Transport::Tcp)]
+    pub(crate) transport: Transport,
     /// Where data directories are made and removed [default: the system's temporary directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) scratch: Option<PathBuf>,
@@ -63,6 +68,25 @@ impl Store {
         match self {
             Self::Sqlite => "sqlite",
             Self::Memory => "memory",
+        }
+    }
+}
+
+/// How people reach the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    /// A connection each.
+    Tcp,
+    /// A socket each, and our own acknowledgements and retransmission.
+    Udp,
+}
+
+impl Transport {
+    /// As the protocol has it.
+    pub(crate) const fn kind(self) -> TransportKind {
+        match self {
+            Self::Tcp => TransportKind::Stream,
+            Self::Udp => TransportKind::Datagram,
         }
     }
 }

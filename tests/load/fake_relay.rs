@@ -24,6 +24,7 @@ use protocol::{
         session::{Accepted, Following, Records, Send, Welcome},
     },
     time::WallTime,
+    transport::TransportKind,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -80,7 +81,7 @@ pub(crate) async fn start(mischief: Mischief) -> RelayEndpoint {
             spawn_local(Session::serve(stream, Arc::clone(&config), Rc::clone(&shared)));
         }
     });
-    RelayEndpoint { address, key }
+    RelayEndpoint { address, key, transport: TransportKind::Stream }
 }
 
 struct Session {

@@ -42,7 +42,7 @@ use tokio::{runtime::Builder, task::LocalSet};
 
 use crate::{
     bench::BenchError,
-    cli::{Cli, Common, Measurement},
+    cli::{Cli, Common, Measurement, Transport},
     report::Report,
 };
 
@@ -70,6 +70,13 @@ fn run(cli: &Cli) -> Result<(), BenchError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         match LocalSet::new().block_on(&runtime, measure(&measurement, &common)) {
             Ok(report) => {
+                let report = match common.transport {
+                    Transport::Tcp => report,
+                    Transport::Udp => Report {
+                        measurement: format!("{}, over UDP", report.measurement),
+                        ..report.without_budgets()
+                    },
+                };
                 print(&report, &common)?;
                 summary.add_budgeted(&report);
             }

@@ -81,6 +81,17 @@ impl Report {
         self.figures.push(Figure { name: name.into(), unit, value, budget: Some(budget), ratio });
     }
 
+    /// Takes the budgets away which were set for another transport. What may not happen at all may
+    /// not happen on any.
+    pub(crate) fn without_budgets(mut self) -> Self {
+        for figure in &mut self.figures {
+            if figure.budget.is_some_and(|budget| !matches!(budget, Budget::AtMost(0.0))) {
+                (figure.budget, figure.ratio) = (None, None);
+            }
+        }
+        self
+    }
+
     /// Adds a figure that explains others.
     pub(crate) fn add(&mut self, name: impl Into<String>, unit: &'static str, value: f64) {
         self.figures.push(Figure { name: name.into(), unit, value, budget: None, ratio: None });

@@ -56,9 +56,9 @@ pub(super) struct Datagrams {
     strangers: Strangers,
     buffer: ReceiveBuffer,
     endpoint: Endpoint<Route>,
-    /// How many shards there are, and which of them this is.
-    shards: usize,
-    index: usize,
+    part: Part,
+    /// Sessions whose datagrams came among those of strangers.
+    late: BTreeSet<ConnectionId>,
     pub(super) admission: Arc<Admission>,
     /// Which connection a session is.
     keys: BTreeMap<ConnectionId, u64>,
@@ -69,6 +69,22 @@ pub(super) struct Datagrams {
     /// Sessions that may have something to send.
     touched: BTreeSet<ConnectionId>,
     packet: Vec<u8>,
+}
+
+/// Which sessions are this shard's.
+struct Part {
+    shards: usize,
+    index: usize,
+}
+
+impl Part {
+    /// Whether this is a stranger's datagram, or one of this shard's sessions. The kernel began to
+    /// tell shards apart a moment after it took the first datagram, and no shard may say that it does
+    /// not know another's session. Any byte is some shard's: one that was given out when there were
+    /// more of them is reset there.
+    fn has(&self, datagram: &[u8]) -> bool {
+        shard_of(datagram).is_none_or(|byte| usize::from(byte) % self.shards == self.index)
+    }
 }
 
 /// What became of a session because of a datagram.
@@ -101,8 +117,8 @@ impl Datagrams {
             strangers: Strangers::new(strangers),
             buffer: ReceiveBuffer::new(),
             endpoint,
-            shards: setup.shards,
-            index: usize::from(index),
+            part: Part { shards: setup.shards, index: usize::from(index) },
+            late: BTreeSet::new(),
             admission: setup.admission,
             keys: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -115,14 +131,16 @@ impl Datagrams {
 
     /// Takes what has arrived: what became of whom, in no particular order.
     pub(super) fn receive(&mut self, now: Timestamp, context: &mut Context<'_>) -> Vec<Touched> {
-        let mut arrived = BTreeSet::new();
-        let Self { sockets, buffer, endpoint, shards, index, .. } = self;
+        let mut arrived = std::mem::take(&mut self.late);
+        let Self { sockets, buffer, endpoint, part, .. } = self;
         let mut take = |route, datagram: &mut [u8]| {
-            // The kernel began to tell shards apart a moment after it took the first datagram; and
-            // only its own shard may say that it does not know a session. Any byte is some shard's:
-            // one that was given out when there were more is reset there.
-            if shard_of(datagram).is_none_or(|byte| usize::from(byte) % *shards == *index) {
-                arrived.extend(endpoint.handle_datagram(now, route, Codepoint::NotCapable, datagram));
+            if part.has(datagram) {
+                arrived.extend(endpoint.handle_datagram(
+                    now,
+                    route,
+                    Codepoint::NotCapable,
+                    datagram,
+                ));
             }
         };
         for socket in sockets {
@@ -204,11 +222,25 @@ impl Datagrams {
         handshakes: usize,
     ) {
         let begun = clock.now();
-        let Self { strangers, endpoint, buffer, .. } = self;
+        let Self { strangers, endpoint, buffer, part, late, .. } = self;
         if !strangers.are_due(begun) {
             return;
         }
-        let mut is_more = strangers.receive(begun, context, endpoint, buffer);
+        let mut take = |route, datagram: &mut [u8]| {
+            if part.has(datagram) {
+                late.extend(endpoint.handle_datagram(
+                    begun,
+                    route,
+                    Codepoint::NotCapable,
+                    datagram,
+                ));
+            }
+        };
+        let mut is_more = strangers.receive(context, buffer, &mut take);
+        if !late.is_empty() {
+            // What the kernel has joined with a stranger's datagram came here with it.
+            context.waker().wake_by_ref();
+        }
         is_more |= endpoint.answer_handshakes(begun, handshakes);
         self.send_clear();
         self.flush_sockets();

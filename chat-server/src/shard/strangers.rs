@@ -8,10 +8,7 @@
 
 use std::task::Context;
 
-use protocol::{
-    connection::datagram::{Endpoint, shard_of},
-    time::Timestamp,
-};
+use protocol::time::Timestamp;
 
 use crate::net::udp::{DatagramSocket, ReceiveBuffer, Route};
 
@@ -46,18 +43,14 @@ impl Strangers {
     /// Takes some of what has arrived. True if there may be more; else the shard is woken by it.
     pub(super) fn receive(
         &mut self,
-        now: Timestamp,
         context: &mut Context<'_>,
-        endpoint: &mut Endpoint<Route>,
         buffer: &mut ReceiveBuffer,
+        take: &mut impl FnMut(Route, &mut [u8]),
     ) -> bool {
         let (mut is_more, mut taken) = (false, 0);
         let mut take = |route, datagram: &mut [u8]| {
-            // No session's: those arrive elsewhere.
-            if shard_of(datagram).is_none() {
-                endpoint.handle_datagram(now, route, datagram);
-            }
             taken += 1;
+            take(route, datagram);
         };
         for socket in &self.sockets {
             is_more |= socket.receive_rounds(RECEIVES_PER_SERVING, context, buffer, &mut take);

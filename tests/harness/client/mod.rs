@@ -3,44 +3,37 @@
 //! It has no history, no outbox and no retries, so that a test sees exactly what the relay says,
 //! and it is cheap enough that thousands of them fit one thread beside the relay they load. Bytes
 //! are read into one buffer per thread and opened there in place; a client that waits owns none.
+//!
+//! [`stream`] and [`datagrams`] are its two transports.
+
+mod datagrams;
+mod stream;
 
 use std::{
-    cell::RefCell,
-    future::poll_fn,
     io,
     net::{Ipv4Addr, SocketAddr},
-    pin::Pin,
     sync::Arc,
-    task::{Poll, ready},
 };
 
 use protocol::{
     channel::keys::StaticKey,
-    connection::{Connection, ConnectionError, InitiatorConfig, ReceivedKind},
+    connection::{ConnectionError, InitiatorConfig, datagram::SessionError},
     entropy::Entropy,
     ids::{ConversationId, RelayKey, Seq},
     limits::BATCH_BYTES_TARGET,
     message::{
-        ClientMessage, MessageReader, RelayMessage,
+        ClientMessage, RelayMessage,
         encoding::DecodeError,
         refusal::Refusal,
         request::{Join, Reply, Request},
         room::ConversationInfo,
         session::{Attach, Follow, Following, Welcome},
     },
-};
-use tokio::{
-    io::{AsyncRead, AsyncWriteExt, ReadBuf},
-    net::{TcpSocket, TcpStream},
+    transport::TransportKind,
 };
 
-/// Bytes one read can bring: more than a socket's receive buffer usually holds, so that one system
-/// call empties it, and several of the largest packets.
-const READ_BYTES_MAX: usize = 512 * 1024;
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES_MAX]);
-}
+pub use self::stream::dial;
+use self::{datagrams::DatagramLink, stream::StreamLink};
 
 /// Where a relay is and who it has to be.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +42,8 @@ pub struct RelayEndpoint {
     pub address: SocketAddr,
     /// Its static key.
     pub key: RelayKey,
+    /// How to reach it.
+    pub transport: TransportKind,
 }
 
 /// Why a client cannot go on.
@@ -60,6 +55,9 @@ pub enum ClientError {
     /// The relay broke the protocol.
     #[error("connection: {0}")]
     Connection(#[from] ConnectionError),
+    /// The relay broke the rules of its streams.
+    #[error("session: {0}")]
+    Session(#[from] SessionError),
     /// The relay sent something that is not a message.
     #[error("message: {0}")]
     Decode(#[from] DecodeError),
@@ -77,15 +75,16 @@ pub enum ClientError {
 /// One connection, from the handshake on.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
-    connection: Connection,
-    // The front of a packet whose rest has not arrived. Empty most of the time.
-    partial: Vec<u8>,
-    // Messages queued and not sealed yet.
+    link: Link,
+    // Messages queued and not given to the link yet.
     content: Vec<u8>,
-    // Sealed packets not written yet.
-    unsent: Vec<u8>,
     requests: u32,
+}
+
+#[derive(Debug)]
+enum Link {
+    Stream(Box<StreamLink>),
+    Datagrams(DatagramLink),
 }
 
 impl Client {
@@ -101,20 +100,16 @@ impl Client {
         entropy: &mut Entropy,
     ) -> Result<Self, ClientError> {
         let config = InitiatorConfig::new(relay.key, Arc::clone(device_key));
-        let mut connection = Connection::initiator(&config, entropy)?;
-        let mut client = Self {
-            stream: dial(relay.address, source).await?,
-            unsent: connection.poll_transmit().unwrap_or_default(),
-            connection,
-            partial: Vec::new(),
-            content: Vec::new(),
-            requests: 0,
+        let link = match relay.transport {
+            TransportKind::Stream => {
+                let link = StreamLink::connect(relay.address, &config, source, entropy).await?;
+                Link::Stream(Box::new(link))
+            }
+            TransportKind::Datagram => Link::Datagrams(
+                DatagramLink::connect(relay.address, &config, source, entropy).await?,
+            ),
         };
-        client.flush().await?;
-        while !client.connection.is_established() {
-            client.receive(|_| {}).await?;
-        }
-        Ok(client)
+        Ok(Self { link, content: Vec::new(), requests: 0 })
     }
 
     /// Makes the session live. The conversations announced behind the welcome are read too.
@@ -202,10 +197,12 @@ impl Client {
     /// If the connection is over.
     pub fn queue(&mut self, message: &ClientMessage<'_>) -> Result<(), ClientError> {
         message.append_to(&mut self.content);
-        if self.content.len() >= BATCH_BYTES_TARGET {
-            self.seal()?;
+        match &mut self.link {
+            Link::Stream(link) if self.content.len() >= BATCH_BYTES_TARGET => {
+                link.seal(&mut self.content)
+            }
+            Link::Stream(_) | Link::Datagrams(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes what is queued, in as few packets and writes as possible.
@@ -218,12 +215,10 @@ impl Client {
     ///
     /// Not cancel safe: a packet may be half written.
     pub async fn flush(&mut self) -> Result<(), ClientError> {
-        self.seal()?;
-        if !self.unsent.is_empty() {
-            self.stream.write_all(&self.unsent).await?;
-            self.unsent.clear();
+        match &mut self.link {
+            Link::Stream(link) => link.write(&mut self.content).await,
+            Link::Datagrams(link) => link.write(&mut self.content).await,
         }
-        Ok(())
     }
 
     /// Reads once and hands over every whole message that arrived, still encoded.
@@ -235,44 +230,11 @@ impl Client {
     /// # Cancel safety
     ///
     /// Cancel safe: nothing is read before it can be handed over.
-    pub async fn receive(&mut self, mut on_message: impl FnMut(&[u8])) -> Result<(), ClientError> {
-        poll_fn(|context| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                let kept = self.partial.len();
-                scratch[..kept].copy_from_slice(&self.partial);
-                let mut buffer = ReadBuf::new(&mut scratch[kept..]);
-                ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
-                let read = buffer.filled().len();
-                if read == 0 {
-                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
-                }
-                Poll::Ready(self.take_packets(&mut scratch[..kept + read], &mut on_message))
-            })
-        })
-        .await
-    }
-
-    fn take_packets(
-        &mut self,
-        bytes: &mut [u8],
-        on_message: &mut impl FnMut(&[u8]),
-    ) -> Result<(), ClientError> {
-        let mut start = 0;
-        while let Some(received) = self.connection.receive(&mut bytes[start..])? {
-            match received.kind {
-                ReceivedKind::Content(content) => {
-                    for message in MessageReader::new(content) {
-                        on_message(message?);
-                    }
-                }
-                ReceivedKind::Established | ReceivedKind::Handshake | ReceivedKind::Probe => {}
-                ReceivedKind::Beacon(_) => return Err(ClientError::Unexpected("handshake")),
-            }
-            start += received.consumed;
+    pub async fn receive(&mut self, on_message: impl FnMut(&[u8])) -> Result<(), ClientError> {
+        match &mut self.link {
+            Link::Stream(link) => link.receive(on_message).await,
+            Link::Datagrams(link) => link.receive(on_message).await,
         }
-        self.partial.clear();
-        self.partial.extend_from_slice(&bytes[start..]);
-        Ok(())
     }
 
     /// Reads until `pick` finds what it looks for; everything else is dropped.
@@ -303,28 +265,6 @@ impl Client {
             }
         }
     }
-
-    fn seal(&mut self) -> Result<(), ClientError> {
-        if !self.content.is_empty() {
-            let content = &self.content;
-            self.connection.seal(&mut self.unsent, |out| out.extend_from_slice(content))?;
-            self.content.clear();
-        }
-        Ok(())
-    }
-}
-
-/// A plain TCP connection to `relay` from the given loopback address, without delay.
-///
-/// # Errors
-///
-/// If it cannot be made.
-pub async fn dial(relay: SocketAddr, source: Ipv4Addr) -> io::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from((source, 0)))?;
-    let stream = socket.connect(relay).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// A loopback address for the client with this number. Every client has its own, as people have:
