@@ -15,6 +15,7 @@ use protocol::{
     entropy::Entropy,
     message::MessageReader,
     time::Timestamp,
+    transport::datagram::Codepoint,
 };
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use tokio::{
@@ -206,7 +207,8 @@ impl Shared {
             let now = self.now();
             for (bytes, meta) in received.chunks_mut(RECEIVE_BYTES).zip(meta).take(count) {
                 for datagram in bytes[..meta.len].chunks_mut(meta.stride.max(1)) {
-                    if let Err(error) = client.handle_datagram(now, datagram) {
+                    if let Err(error) = client.handle_datagram(now, Codepoint::NotCapable, datagram)
+                    {
                         self.ended.replace(Some(error));
                         return;
                     }
