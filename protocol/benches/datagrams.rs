@@ -21,7 +21,7 @@ use crate::{
 };
 
 const MS: Duration = Duration::from_millis(1);
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 20;
 const MESSAGE: [u8; 200] = [0; 200];
 
 fn main() {

@@ -102,10 +102,14 @@ pub struct Faults {
 }
 
 /// Decides the fate of each datagram of one direction.
+///
+/// The n-th datagram meets the same fate under the same seed, whatever its size and the others', when
+/// it comes and what else is set: two transports under one seed differ only in which of their
+/// datagrams is the n-th.
 #[derive(Clone, Debug)]
 pub struct Impairer {
     faults: Faults,
-    rng: SimRng,
+    seed: u64,
     began: Timestamp,
     /// Datagrams so far.
     count: u64,
@@ -114,6 +118,29 @@ pub struct Impairer {
     busy_until: Timestamp,
     /// When the last one in order arrives: none overtakes it by jitter.
     last_arrival: Timestamp,
+}
+
+/// What is drawn for a datagram, each from a generator of its own.
+#[derive(Clone, Copy, Debug)]
+enum Draw {
+    Loss,
+    Duplicate,
+    /// Of the first arrival, and of the one that comes again.
+    Jitter(u64),
+    Corrupt(u64),
+    Reorder(u64),
+}
+
+impl Draw {
+    const fn number(self) -> u64 {
+        match self {
+            Self::Loss => 0,
+            Self::Duplicate => 1,
+            Self::Jitter(arrival) => 2 + arrival,
+            Self::Corrupt(arrival) => 4 + arrival,
+            Self::Reorder(arrival) => 6 + arrival,
+        }
+    }
 }
 
 /// One arrival of a datagram.
@@ -143,7 +170,7 @@ impl Impairer {
     pub const fn new(now: Timestamp, faults: Faults, seed: u64) -> Self {
         Self {
             faults,
-            rng: SimRng::new(seed),
+            seed,
             began: now,
             count: 0,
             is_in_burst: false,
@@ -187,18 +214,25 @@ impl Impairer {
         if is_lost {
             return Err(Drop::Lost);
         }
-        let first = self.arrive(leaves);
-        let again = self.faults.duplicate.happens(&mut self.rng).then(|| self.arrive(leaves));
+        let first = self.arrive(number, 0, leaves);
+        let is_doubled = self.faults.duplicate.happens(&mut self.rng(number, Draw::Duplicate));
+        let again = is_doubled.then(|| self.arrive(number, 1, leaves));
         Ok((first, again))
     }
 
+    fn rng(&self, number: u64, draw: Draw) -> SimRng {
+        // Neighbouring seeds of this generator have unrelated outputs; each seeds one of its own.
+        SimRng::new(SimRng::new(self.seed ^ (number << 3 | draw.number())).next_u64())
+    }
+
     fn is_lost(&mut self, number: u64) -> bool {
+        let mut rng = self.rng(number, Draw::Loss);
         match &self.faults.loss {
             Loss::None => false,
-            Loss::Independent(share) => share.happens(&mut self.rng),
+            Loss::Independent(share) => share.happens(&mut rng),
             Loss::Bursts { begin, end } => {
                 let change = if self.is_in_burst { end } else { begin };
-                self.is_in_burst ^= change.happens(&mut self.rng);
+                self.is_in_burst ^= change.happens(&mut rng);
                 self.is_in_burst
             }
             Loss::Listed(numbers) => numbers.contains(&number),
@@ -225,13 +259,15 @@ impl Impairer {
         Ok(self.busy_until)
     }
 
-    fn arrive(&mut self, leaves: Timestamp) -> Arrival {
+    fn arrive(&mut self, number: u64, arrival: u64, leaves: Timestamp) -> Arrival {
         let jitter = u64::try_from(self.faults.jitter.as_micros()).unwrap_or(u64::MAX);
-        let jitter = Duration::from_micros(self.rng.below(jitter.saturating_add(1)));
-        let changed_bit = self.faults.corrupt.happens(&mut self.rng).then(|| self.rng.next_u64());
+        let jitter = self.rng(number, Draw::Jitter(arrival)).below(jitter.saturating_add(1));
+        let jitter = Duration::from_micros(jitter);
+        let mut rng = self.rng(number, Draw::Corrupt(arrival));
+        let changed_bit = self.faults.corrupt.happens(&mut rng).then(|| rng.next_u64());
         let usual = leaves + self.faults.delay + jitter;
         let (share, longer) = self.faults.reorder;
-        let at = if share.happens(&mut self.rng) {
+        let at = if share.happens(&mut self.rng(number, Draw::Reorder(arrival))) {
             usual + longer
         } else {
             self.last_arrival = self.last_arrival.max(usual);
@@ -310,6 +346,23 @@ mod tests {
         let mut impairer = Impairer::new(at(100), faults, 1);
         let passed: Vec<_> = (104..109).map(|n| pass(&mut impairer, n, 1).is_some()).collect();
         assert_eq!(passed, [true, false, false, true, true]);
+    }
+
+    #[test]
+    fn the_fate_of_a_datagram_depends_on_its_number_alone() {
+        let lossy = Faults { loss: Loss::Independent(Share::percent(30)), ..Faults::default() };
+        let busy = Faults {
+            jitter: 9 * MS,
+            duplicate: Share::percent(10),
+            corrupt: Share::percent(10),
+            reorder: (Share::percent(10), 30 * MS),
+            ..lossy.clone()
+        };
+        let fates = |faults: &Faults, bytes| {
+            let mut impairer = Impairer::new(at(0), faults.clone(), 3);
+            (0..100).map(|n| impairer.pass(at(n), bytes).is_ok()).collect::<Vec<_>>()
+        };
+        assert_eq!(fates(&lossy, 100), fates(&busy, 1_000));
     }
 
     #[test]

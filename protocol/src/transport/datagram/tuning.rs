@@ -58,7 +58,7 @@ pub(super) const COPY_BYTES_INITIAL: u64 = 8_192;
 /// Thousandths of first tries that need a second, above which a second try that holds nobody back has
 /// no copy: at 20 % loss in both directions it is 360, the copies would cost a third of all bytes,
 /// and without them 99 of 100 messages arrive with the third try.
-pub(super) const RETRIED_MANY: u32 = 290;
+pub(super) const RETRIED_MANY: u32 = 230;
 
 /// Ask for an acknowledgement at once while at most so many packets are under way: nothing else
 /// would bring one soon. (Linux calls a stream thin below four.)

@@ -57,7 +57,7 @@ const LOSS_TOLERATED: u64 = 20;
 const BACK_OFF: u64 = 70;
 /// What remains at least of the rate that was delivered in that round trip. The draft keeps all of
 /// it, and beside a CUBIC flow with a short queue then takes nine tenths of the path.
-const BACK_OFF_DELIVERED: u64 = 80;
+const BACK_OFF_DELIVERED: u64 = 85;
 
 /// The model and the state of its probing.
 #[derive(Clone, Debug)]
@@ -424,7 +424,7 @@ mod tests {
         assert_eq!(bbr.rate(), 2_500_000, "chance explains it");
         lose(&mut bbr, 50_000, false);
         round(&mut bbr, 201, 2_500_000, SLOW);
-        assert_eq!(bbr.rate(), 2_000_000);
+        assert_eq!(bbr.rate(), 2_125_000);
     }
 
     #[test]
@@ -440,7 +440,7 @@ mod tests {
         let now = Timestamp::from_micros(900_000);
         bbr.on_lost(&Lost { now, bytes: 0, sent_at: now, is_persistent: false, is_marked: true });
         round(&mut bbr, 12, 2_500_000, QUICK);
-        assert_eq!(bbr.rate(), 2_000_000);
+        assert_eq!(bbr.rate(), 2_125_000);
     }
 
     #[test]
