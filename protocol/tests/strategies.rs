@@ -3,11 +3,17 @@
 
 use std::time::Duration;
 
-use protocol::lab::{
-    experiment::{Experiment, Run, Traffic},
-    fault::{Faults, Loss, Share},
-    strategy::{GoBackN, Receiver, SelectiveRepeat, Sender, StopAndWait, Timer},
-    theory,
+use protocol::{
+    lab::{
+        experiment::{Experiment, Run, Traffic},
+        fault::{Faults, Loss, Share},
+        strategy::{
+            GoBackN, Kcp, Ours, Receiver, SelectiveRepeat, Sender, StopAndWait, Tcp, Timer,
+        },
+        theory,
+    },
+    time::Timestamp,
+    transport::datagram::Algorithm,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -122,6 +128,9 @@ fn all_deliver_on_a_path_that_loses_doubles_damages_and_reorders() {
     deliver_on_a_bad_path(|| StopAndWait::new(Timer::adaptive()));
     deliver_on_a_bad_path(|| GoBackN::new(Timer::adaptive(), 16));
     deliver_on_a_bad_path(|| SelectiveRepeat::new(Timer::adaptive(), 16));
+    deliver_on_a_bad_path(Tcp::new);
+    deliver_on_a_bad_path(Kcp::new);
+    deliver_on_a_bad_path(|| Ours::new(Timestamp::ZERO, Algorithm::Bbr, Some(20 * MS)));
 }
 
 const _: () = assert!(PACKET_BYTES == MESSAGE_BYTES + 9);

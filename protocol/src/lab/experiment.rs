@@ -259,7 +259,10 @@ impl<'e, S: Sender, R: Receiver> Stage<'e, S, R> {
             arrival,
             self.next_write(),
             change.map(|change| self.began + change.after),
-            self.sender.poll_timeout(),
+            // What is overdue can only be sent when the interface takes it.
+            self.sender
+                .poll_timeout()
+                .map(|due| if due <= self.now { due.max(self.interface_free) } else { due }),
             self.receiver.poll_timeout(),
         ];
         deadlines.into_iter().flatten().min()

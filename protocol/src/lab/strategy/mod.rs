@@ -11,16 +11,22 @@
 //! experiment records. Anybody can write another one and run it beside these.
 
 mod go_back_n;
+mod kcp;
+mod ours;
 mod selective_repeat;
 mod stop_and_wait;
+mod tcp;
 mod timer;
 
 use std::time::Duration;
 
 pub use self::{
     go_back_n::{GoBackN, GoBackNReceiver},
+    kcp::{Kcp, KcpReceiver},
+    ours::Ours,
     selective_repeat::{SelectiveRepeat, SelectiveRepeatReceiver},
     stop_and_wait::{StopAndWait, StopAndWaitReceiver},
+    tcp::{Tcp, TcpReceiver},
     timer::Timer,
 };
 use crate::time::Timestamp;

@@ -43,7 +43,7 @@ pub use self::{
     ecn::Codepoint,
     frame::{Malformed, NAME_BYTES},
     rtt::Rtt,
-    sent::NeverSent,
+    sent::{NeverSent, Reason},
     stats::Stats,
     streams::{StreamKey, StreamViolation},
 };
@@ -108,6 +108,7 @@ pub struct Transport {
     /// When pace or spacing let something leave that waits.
     paced_until: Option<Timestamp>,
     algorithm: Algorithm,
+    last_reason: Reason,
     /// Bytes around the content of a packet: header, tag.
     overhead: usize,
     stats: Stats,
@@ -202,6 +203,7 @@ impl Transport {
             spaced_from: None,
             paced_until: None,
             algorithm,
+            last_reason: Reason::Control,
             overhead: overhead_bytes,
             stats: Stats::default(),
         }
@@ -373,18 +375,19 @@ impl Transport {
             frame::put(out, &Frame::Response(bytes));
         }
         let mut contents = Vec::new();
-        let mut is_again = false;
+        let mut reason = Reason::Control;
         if may_send {
             if let Some(size) = self.size_probe() {
                 frame::put(out, &Frame::Ping);
                 out.resize(start + size - self.overhead, 0);
                 contents.push(Content::Size(size));
             } else {
-                is_again = self.fill(now, start, out, &mut contents);
+                reason = self.fill(now, start, out, &mut contents);
             }
         }
         let packet = (!contents.is_empty()).then(|| {
             // Nothing that follows would bring its acknowledgement soon.
+            let is_again = !matches!(reason, Reason::Control | Reason::First);
             let asks_now = is_again || self.sent.packets_in_flight() < THIN_PACKETS_MAX;
             if asks_now {
                 frame::put(out, &Frame::AckNow);
@@ -399,7 +402,13 @@ impl Transport {
         if out.len() == start {
             return None;
         }
+        self.last_reason = reason;
         Some(self.finish_packet(out.len() - start, packet))
+    }
+
+    /// Why the packet left that [`Self::poll_packet`] gave last.
+    pub const fn last_reason(&self) -> Reason {
+        self.last_reason
     }
 
     /// Appends the content of a packet that asks whoever gets it to send `challenge` back; its number.
@@ -519,14 +528,14 @@ impl Transport {
         false
     }
 
-    /// Puts in what is most urgent first, as much as fits. True if any of it was sent before.
+    /// Puts in what is most urgent first, as much as fits. Why the packet leaves.
     fn fill(
         &mut self,
         now: Timestamp,
         start: usize,
         out: &mut Vec<u8>,
         contents: &mut Vec<Content>,
-    ) -> bool {
+    ) -> Reason {
         // One byte is kept for asking for an acknowledgement.
         let end = start + self.sizes.current() - self.overhead - 1;
         let room = |out: &Vec<u8>| end.saturating_sub(out.len());
@@ -540,15 +549,15 @@ impl Transport {
             contents.push(Content::Name);
         }
         let number = self.sent.next_number();
-        let mut is_again = self.fill_copies(number, end, out, contents);
-        let is_only_copies = is_again;
+        let has_copies = self.fill_copies(number, end, out, contents);
+        let mut reason = if has_copies { Reason::Copy } else { Reason::Control };
         while room(out) >= USEFUL_BYTES_MIN
             && let Some(part) = self.outgoing.put_lost(out, room(out))
         {
             self.outgoing.note_sent_again(&part, number);
             contents.push(Content::Part(part));
             self.plan_copies(part);
-            is_again = true;
+            reason = part.reason;
         }
         let before = out.len();
         while room(out) >= USEFUL_BYTES_MIN
@@ -562,13 +571,16 @@ impl Transport {
         }
         self.copy_budget = (self.copy_budget + new_bytes * COPY_BYTES_PER_DATA_BYTE)
             .min(COPY_BYTES_INITIAL * 100 + tuning::CREDIT_BYTES * COPY_BYTES_PER_DATA_BYTE);
-        if is_only_copies && contents.len() == 1 && new_bytes == 0 {
+        if reason == Reason::Copy && contents.len() == 1 {
             self.stats.copies += 1;
+        }
+        if new_bytes > 0 && reason == Reason::Control {
+            reason = Reason::First;
         }
         if room(out) < USEFUL_BYTES_MIN && self.outgoing.has_new() {
             self.sizes.note_full();
         }
-        is_again
+        reason
     }
 
     /// Puts in one more copy of each part that is to have any.

@@ -6,7 +6,7 @@ use super::{
     Transport, Violation,
     congestion::{Acked, Lost},
     frame::AckFrame,
-    sent::{Cause, Content, SentPacket},
+    sent::{Content, Reason, SentPacket},
     tuning::{ACK_DELAY_MAX, PATIENT_PROBES, PERSISTENT_CONGESTION_PROBES, PROBE_INTERVAL_MAX},
 };
 use crate::time::Timestamp;
@@ -113,16 +113,17 @@ impl Transport {
     pub(super) fn detect_lost(&mut self, now: Timestamp, arrived: &[Timestamp]) {
         let mut given_up = Vec::new();
         let Self { sent, rtt, stats, .. } = self;
-        sent.detect_lost(now, rtt, |number, packet, cause| {
-            match cause {
-                Cause::Order => stats.lost_by_order += 1,
-                Cause::Time => stats.lost_by_time += 1,
+        sent.detect_lost(now, rtt, |number, packet, reason| {
+            match reason {
+                Reason::Order => stats.lost_by_order += 1,
+                _ => stats.lost_by_time += 1,
             }
-            given_up.push((number, packet.sent_at, packet.bytes, packet.contents.clone()));
+            let contents = packet.contents.clone();
+            given_up.push((number, packet.sent_at, packet.bytes, contents, reason));
         });
         let mut lost: Option<Lost> = None;
         let mut oldest = now;
-        for (number, sent_at, bytes, contents) in given_up {
+        for (number, sent_at, bytes, contents, reason) in given_up {
             // Whether a size passes says nothing about congestion (RFC 8899 §3).
             if contents.iter().any(|content| matches!(content, Content::Size(_))) {
                 self.sizes.on_probe_lost();
@@ -140,7 +141,7 @@ impl Transport {
                 is_persistent: false,
                 is_marked: false,
             });
-            self.send_again(number, &contents);
+            self.send_again(number, &contents, reason);
         }
         let Some(mut lost) = lost else { return };
         let span = lost.sent_at.since(oldest);
@@ -172,7 +173,7 @@ impl Transport {
         };
         for (number, contents) in self.sent.probe(overdue) {
             self.stats.probed += 1;
-            self.send_again(number, &contents);
+            self.send_again(number, &contents, Reason::Overdue);
         }
         self.probing.has_allowance = true;
         if now.since(self.probing.since) >= interval {
@@ -181,11 +182,11 @@ impl Transport {
         }
     }
 
-    fn send_again(&mut self, number: u64, contents: &[Content]) {
+    fn send_again(&mut self, number: u64, contents: &[Content], reason: Reason) {
         for content in contents {
             match content {
                 Content::Part(part) => {
-                    if self.outgoing.on_lost(part, number) && part.tries == 1 {
+                    if self.outgoing.on_lost(part, number, reason) && part.tries == 1 {
                         self.note_first_try(true);
                     }
                 }

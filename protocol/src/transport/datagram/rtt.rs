@@ -69,7 +69,7 @@ impl Rtt {
 
     /// How long after a packet its acknowledgement is overdue, if it is not held back
     /// (RFC 9002 §6.2.1 without `max_ack_delay`).
-    pub(super) fn probe_interval(&self) -> Duration {
+    pub fn probe_interval(&self) -> Duration {
         self.smoothed + (self.variance * 4).max(GRANULARITY)
     }
 

@@ -58,13 +58,21 @@ pub(super) enum Content {
     Size(usize),
 }
 
-/// Why a packet was given up.
+/// Why a packet leaves: for the most part of what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// Packets sent later arrived.
+pub enum Reason {
+    /// It carries no messages: acknowledgements, credit, a larger size to try.
+    Control,
+    /// For the first time.
+    First,
+    /// Packets sent later arrived (RFC 9002 §6.1.1).
     Order,
-    /// One sent later arrived, and time went by.
+    /// One sent later arrived, and time went by (RFC 9002 §6.1.2).
     Time,
+    /// Nothing was heard of it for too long.
+    Overdue,
+    /// One more time with the same try.
+    Copy,
 }
 
 /// An acknowledgement for something that was never sent: the peer is broken, or worse.
@@ -169,7 +177,7 @@ impl Sent {
         &mut self,
         now: Timestamp,
         rtt: &Rtt,
-        mut lost: impl FnMut(u64, &SentPacket, Cause),
+        mut lost: impl FnMut(u64, &SentPacket, Reason),
     ) {
         let Some(largest) = self.largest_acked else { return };
         let delay = rtt.loss_delay();
@@ -180,16 +188,16 @@ impl Sent {
                 break;
             }
             let Slot::Flight(packet) = slot else { continue };
-            let cause = if number + self.packet_threshold <= largest {
-                Cause::Order
+            let reason = if number + self.packet_threshold <= largest {
+                Reason::Order
             } else if packet.sent_at + delay <= now {
-                Cause::Time
+                Reason::Time
             } else {
                 continue;
             };
             self.in_flight -= packet.bytes;
             self.packets_in_flight -= 1;
-            lost(number, packet, cause);
+            lost(number, packet, reason);
             let Slot::Flight(packet) = std::mem::replace(slot, Slot::Done) else { continue };
             *slot = Slot::Lost(packet);
         }

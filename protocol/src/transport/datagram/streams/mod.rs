@@ -11,6 +11,8 @@
 mod receive;
 mod send;
 
+use super::sent::Reason;
+
 pub use self::receive::StreamViolation;
 pub(super) use self::{receive::ReceiveStreams, send::SendStreams};
 
@@ -33,4 +35,6 @@ pub(super) struct Part {
     pub(super) end: u64,
     /// How often it was sent before, copies of one try counted once.
     pub(super) tries: u8,
+    /// Why it travels this time.
+    pub(super) reason: Reason,
 }

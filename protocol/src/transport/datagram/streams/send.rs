@@ -6,6 +6,7 @@ use super::{Part, StreamKey};
 use crate::transport::datagram::{
     frame::{self, Frame, STREAM_HEADER_BYTES_MAX, STREAMS},
     range_set::RangeSet,
+    sent::Reason,
     tuning::CREDIT_BYTES_INITIAL,
 };
 
@@ -151,7 +152,7 @@ impl SendStreams {
         let stream = &mut self.streams[usize::from(number)];
         let start = stream.sent;
         let end = stream.written().min(start + room as u64);
-        let part = Part { stream: number, start, end, tries: 0 };
+        let part = Part { stream: number, start, end, tries: 0, reason: Reason::First };
         stream.sent = end;
         self.sent += end - start;
         stream.put(out, &part);
@@ -199,7 +200,7 @@ impl SendStreams {
     ) -> Option<Part> {
         let stream = &self.streams[usize::from(part.stream)];
         let missing = stream.missing(part).next()?;
-        let copy = Part { start: missing.start, end: missing.end, ..*part };
+        let copy = Part { start: missing.start, end: missing.end, reason: Reason::Copy, ..*part };
         let bytes = usize::try_from(copy.end - copy.start).unwrap_or(usize::MAX);
         room.checked_sub(STREAM_HEADER_BYTES_MAX).filter(|room| *room >= bytes)?;
         stream.put(out, &copy);
@@ -244,7 +245,12 @@ impl SendStreams {
 
     /// A packet with this part is lost, or nothing was heard of it for too long. It is sent again
     /// unless it arrived otherwise, or a newer packet carries it. True if it is.
-    pub(in crate::transport::datagram) fn on_lost(&mut self, part: &Part, packet: u64) -> bool {
+    pub(in crate::transport::datagram) fn on_lost(
+        &mut self,
+        part: &Part,
+        packet: u64,
+        reason: Reason,
+    ) -> bool {
         let stream = &self.streams[usize::from(part.stream)];
         let is_newest = stream.newest.get(&part.start).is_none_or(|newest| *newest <= packet);
         let is_missing = stream.missing(part).next().is_some();
@@ -253,7 +259,7 @@ impl SendStreams {
         });
         let is_lost = is_newest && is_missing && !is_waiting;
         if is_lost {
-            self.lost.push_back(*part);
+            self.lost.push_back(Part { reason, ..*part });
         }
         is_lost
     }
@@ -374,14 +380,14 @@ mod tests {
         let room = STREAM_HEADER_BYTES_MAX + 3;
         let (abc, _) = next(&mut streams, room).expect("sent");
         let (def, _) = next(&mut streams, room).expect("sent");
-        assert!(streams.on_lost(&abc, 0));
-        assert!(!streams.on_lost(&abc, 0), "it waits already");
+        assert!(streams.on_lost(&abc, 0, Reason::Time));
+        assert!(!streams.on_lost(&abc, 0, Reason::Time), "it waits already");
         let (abc2, (_, offset, data)) = again(&mut streams).expect("sent again");
         assert_eq!((offset, data.as_str(), abc2.tries), (0, "abc", 2));
         streams.note_sent_again(&abc2, 2);
-        assert!(!streams.on_lost(&abc, 0), "packet 2 answers for it now");
-        assert!(streams.on_lost(&abc2, 2));
-        assert!(streams.on_lost(&def, 1));
+        assert!(!streams.on_lost(&abc, 0, Reason::Time), "packet 2 answers for it now");
+        assert!(streams.on_lost(&abc2, 2, Reason::Time));
+        assert!(streams.on_lost(&def, 1, Reason::Time));
         streams.on_acked(&abc);
         let (_, (_, offset, data)) = again(&mut streams).expect("sent again");
         assert_eq!((offset, data.as_str()), (3, "def"));
@@ -397,7 +403,7 @@ mod tests {
         let (all, _) = next(&mut streams, 1 << 20).expect("sent");
         assert_eq!(all.end, CREDIT_BYTES_INITIAL);
         assert!(!streams.has_new() && next(&mut streams, 1_000).is_none());
-        assert!(streams.on_lost(&all, 0));
+        assert!(streams.on_lost(&all, 0, Reason::Time));
         assert!(again(&mut streams).is_some());
         streams.allow(CREDIT_BYTES_INITIAL + 4);
         streams.allow(3);
