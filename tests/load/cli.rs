@@ -110,6 +110,8 @@ pub(crate) enum Measurement {
     Start(Start),
     /// Memory, and what others notice, under peers that mean harm
     Hostile(Hostile),
+    /// What others notice of a flood of handshakes over UDP, and who still gets in
+    Flood(Flood),
     /// Time of a headless message, and to the first screen with much history
     Terminal(Terminal),
     /// Time from a key to the screen while a room is busy, and what a client costs at rest
@@ -225,6 +227,17 @@ pub(crate) struct Hostile {
     /// How often each attack comes and goes; a 99th percentile of one round is mostly the disk's mood
     #[arg(long, default_value_t = 4)]
     pub(crate) rounds: u32,
+}
+
+/// See [`crate::flood`].
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Flood {
+    /// Handshakes per second
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) per_second: u32,
+    /// Length of each stretch
+    #[arg(long, default_value_t = 6)]
+    pub(crate) secs: u64,
 }
 
 /// See [`crate::typing`].

@@ -5,7 +5,7 @@
 //!   report     figures, budgets     stats     latencies, usage                reordered
 //!   disk       how fast it is just now
 //!   room, member, author, payload   who says what, and who reads it
-//!   fanout latency idle storm pairs durable start hostile terminal typing   a measurement each
+//!   fanout latency idle storm pairs durable start hostile flood terminal typing   one each
 //! ```
 //!
 //! Everything runs on one thread: the relay should have the rest of the machine, and on a small one
@@ -21,6 +21,7 @@ mod durable;
 #[cfg(test)]
 mod fake_relay;
 mod fanout;
+mod flood;
 mod hostile;
 mod idle;
 mod latency;
@@ -104,6 +105,7 @@ async fn measure(measurement: &Measurement, common: &Common) -> Result<Report, B
         Measurement::Durable(options) => durable::run(options, common).await,
         Measurement::Start(options) => start::run(options, common).await,
         Measurement::Hostile(options) => hostile::run(options, common).await,
+        Measurement::Flood(options) => flood::run(options, common).await,
         Measurement::Terminal(options) => terminal::run(options, common),
         Measurement::Typing(options) => typing::run(options, common).await,
         Measurement::All => Err(BenchError::Failed("all is many measurements".to_owned())),
