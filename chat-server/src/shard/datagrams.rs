@@ -172,6 +172,13 @@ impl Datagrams {
         self.endpoint.session(id)
     }
 
+    /// Gives back what a session can make again; nothing has happened for a while.
+    pub(super) fn rest(&mut self, id: ConnectionId) {
+        if let Some(session) = self.endpoint.session(id) {
+            session.rest();
+        }
+    }
+
     /// Where the peer of a session is.
     pub(super) fn route(&self, id: ConnectionId) -> Option<Route> {
         self.endpoint.address(id)

@@ -571,8 +571,10 @@ impl Shard {
                 Phase::Live(session) => {
                     if silence > REST_AFTER {
                         session.rest();
-                        if let Some(link) = peer.link.stream() {
-                            link.rest();
+                        match (&mut peer.link, &mut self.datagrams) {
+                            (Link::Stream(link), _) => link.rest(),
+                            (Link::Datagrams(id), Some(datagrams)) => datagrams.rest(*id),
+                            (Link::Datagrams(_), None) => {}
                         }
                         peer.is_awake = false;
                     }

@@ -102,7 +102,8 @@ pub struct Endpoint<A> {
     cookies: Cookies,
     reset_key: hmac::Key,
     /// By the first name of each, which is what the driver knows it by.
-    sessions: BTreeMap<ConnectionId, Entry<A>>,
+    /// Boxed: a tree's nodes are not full, and what is missing in them would cost as much.
+    sessions: BTreeMap<ConnectionId, Box<Entry<A>>>,
     /// The first names of sessions by the names that they were given later.
     renamed: BTreeMap<ConnectionId, ConnectionId>,
     /// Replies by what they answer.
@@ -420,7 +421,7 @@ impl<A: Address> Endpoint<A> {
         let session = Session::new(now, channel.numbered(), peer, To::Client, None);
         let whereabouts = Whereabouts::new(address);
         let entry = Entry { session, is_provisional: true, whereabouts };
-        self.sessions.insert(id, entry);
+        self.sessions.insert(id, Box::new(entry));
         self.provisional.push_back((now, id, knock));
         self.outgoing.push_back((address, packet.clone()));
         self.replies.insert(knock, packet);

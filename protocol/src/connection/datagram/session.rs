@@ -295,9 +295,10 @@ impl Session {
         self.transport.datagram_bytes()
     }
 
-    /// Drops what can be computed again.
+    /// Drops what can be computed again, and memory that was needed and is not any more.
     pub fn rest(&mut self) {
         self.channel.rest();
+        self.transport.rest();
     }
 }
 

@@ -449,6 +449,16 @@ impl Transport {
         self.ecn.codepoint()
     }
 
+    /// Gives memory back that it does not need now: nothing has happened for a while.
+    pub fn rest(&mut self) {
+        self.sent.rest();
+        self.received.rest();
+        self.outgoing.rest();
+        self.incoming.rest();
+        self.copies.shrink_to_fit();
+        self.responses.shrink_to_fit();
+    }
+
     /// When time alone changes something; `None` while only the peer or our reader can.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         if self.closing != Closing::No {

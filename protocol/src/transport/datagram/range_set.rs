@@ -13,6 +13,11 @@ pub(super) struct RangeSet {
 }
 
 impl RangeSet {
+    /// Gives memory back that it does not need now.
+    pub(super) fn rest(&mut self) {
+        self.ranges.shrink_to_fit();
+    }
+
     /// Adds all of `new`. True if any of it was missing.
     pub(super) fn insert(&mut self, new: Range<u64>) -> bool {
         if new.is_empty() {

@@ -44,6 +44,11 @@ impl Default for Received {
 }
 
 impl Received {
+    /// Gives memory back that it does not need now.
+    pub(super) fn rest(&mut self) {
+        self.numbers.rest();
+    }
+
     /// Whether this number came before, or is too old to tell.
     pub(super) fn is_known(&self, number: u64) -> bool {
         number < self.floor || self.numbers.contains(number)

@@ -105,6 +105,11 @@ impl Default for Sent {
 }
 
 impl Sent {
+    /// Gives memory back that it does not need now.
+    pub(super) fn rest(&mut self) {
+        self.slots.shrink_to_fit();
+    }
+
     /// The number of the next packet.
     pub(super) fn next_number(&self) -> u64 {
         self.first + self.slots.len() as u64

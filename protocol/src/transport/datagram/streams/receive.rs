@@ -1,6 +1,6 @@
 //! The receiving half: parts in any order, doubled or not, become bytes in order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::transport::datagram::{
     range_set::RangeSet,
@@ -13,7 +13,8 @@ use crate::transport::datagram::{
 /// read.
 #[derive(Clone, Debug)]
 pub(in crate::transport::datagram) struct ReceiveStreams {
-    streams: BTreeMap<u8, ReceiveStream>,
+    /// By number, up to the largest ever used.
+    streams: Vec<ReceiveStream>,
     /// Streams with bytes to read, in the order in which they got them.
     readable: VecDeque<u8>,
     /// Ends of all streams together; what of it was read; how much the peer was allowed.
@@ -76,7 +77,7 @@ fn put(buffer: &mut VecDeque<u8>, at: usize, data: &[u8]) {
 impl ReceiveStreams {
     pub(in crate::transport::datagram) fn new() -> Self {
         Self {
-            streams: BTreeMap::new(),
+            streams: Vec::new(),
             readable: VecDeque::new(),
             received: 0,
             read: 0,
@@ -95,7 +96,11 @@ impl ReceiveStreams {
         offset: u64,
         data: &[u8],
     ) -> Result<(), StreamViolation> {
-        let stream = self.streams.entry(number).or_default();
+        let index = usize::from(number);
+        if self.streams.len() <= index {
+            self.streams.resize_with(index + 1, ReceiveStream::default);
+        }
+        let stream = &mut self.streams[index];
         let end = offset + data.len() as u64;
         let received = self.received + end.saturating_sub(stream.end());
         if received > self.allowed {
@@ -123,7 +128,7 @@ impl ReceiveStreams {
 
     /// What is here of a stream without gap.
     pub(in crate::transport::datagram) fn peek(&mut self, number: u8) -> &[u8] {
-        let Some(stream) = self.streams.get_mut(&number) else { return &[] };
+        let Some(stream) = self.streams.get_mut(usize::from(number)) else { return &[] };
         let ready = stream.ready();
         &stream.buffer.make_contiguous()[..ready]
     }
@@ -132,7 +137,7 @@ impl ReceiveStreams {
     /// what is left is the beginning of something.
     pub(in crate::transport::datagram) fn consume(&mut self, number: u8, bytes: usize) {
         self.readable.retain(|readable| *readable != number);
-        let Some(stream) = self.streams.get_mut(&number) else { return };
+        let Some(stream) = self.streams.get_mut(usize::from(number)) else { return };
         stream.is_readable = false;
         let bytes = bytes.min(stream.ready());
         stream.buffer.drain(..bytes);
@@ -141,6 +146,16 @@ impl ReceiveStreams {
         self.read += bytes as u64;
         if stream.buffer.is_empty() {
             stream.buffer = VecDeque::new();
+        }
+    }
+
+    /// Gives memory back that it does not need now.
+    pub(in crate::transport::datagram) fn rest(&mut self) {
+        self.streams.shrink_to_fit();
+        self.readable.shrink_to_fit();
+        for stream in &mut self.streams {
+            stream.buffer.shrink_to_fit();
+            stream.parts.rest();
         }
     }
 
@@ -154,7 +169,7 @@ impl ReceiveStreams {
 
     /// Bytes of memory for what arrived and was not read, gaps included.
     pub(in crate::transport::datagram) fn kept(&self) -> usize {
-        self.streams.values().map(|stream| stream.buffer.len()).sum()
+        self.streams.iter().map(|stream| stream.buffer.len()).sum()
     }
 
     /// The credit that the peer was told last.

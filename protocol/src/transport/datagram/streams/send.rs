@@ -105,6 +105,18 @@ impl SendStreams {
         number
     }
 
+    /// Gives memory back that it does not need now.
+    pub(in crate::transport::datagram) fn rest(&mut self) {
+        self.streams.shrink_to_fit();
+        self.lost.shrink_to_fit();
+        for ready in &mut self.ready {
+            ready.shrink_to_fit();
+        }
+        for stream in &mut self.streams {
+            stream.acked.rest();
+        }
+    }
+
     /// The peer allows so many bytes in all.
     pub(in crate::transport::datagram) fn allow(&mut self, credit: u64) {
         self.credit = self.credit.max(credit);
