@@ -542,6 +542,28 @@ fn whoever_asks_a_busy_relay_has_to_show_where_they_are() {
 }
 
 #[test]
+fn a_relay_that_keeps_up_still_asks_a_flood_for_cookies() {
+    let mut world = World::new(&Faults::default(), 15);
+    let entropy = &mut Entropy::seeded_for_simulation(98);
+    let config = InitiatorConfig::new(world.relay_key.relay_key(), Arc::clone(&world.device_key));
+    let mut knock = |world: &mut World, port: u16| {
+        let mut init = Vec::new();
+        let mut other = Client::new(world.now, &config, entropy).expect("usable");
+        other.poll_packet(world.now, &mut init);
+        world.relay.handle_datagram(world.now, address(port), Codepoint::NotCapable, &mut init);
+        world.relay.answer_handshakes(world.now, 1);
+        world.relay.poll_packet().expect("an answer").1[0]
+    };
+    // As fast as they come, 128 in a second are answered with a reply, and the next with a retry.
+    for port in 0..128 {
+        assert_eq!(knock(&mut world, port), 4, "{port}");
+    }
+    assert_eq!(knock(&mut world, 128), 5);
+    world.now = world.now + Duration::from_secs(1);
+    assert_eq!(knock(&mut world, 129), 4);
+}
+
+#[test]
 fn damaged_and_repeated_packets_change_nothing() {
     let mut world = World::new(&Faults { delay: 5 * MS, ..Faults::default() }, 12);
     assert!(world.establish());

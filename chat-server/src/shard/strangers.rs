@@ -6,7 +6,7 @@
 //! the kernel drops the rest: a client asks again, and somebody who floods us gets no more than a
 //! quarter of the shard's time.
 
-use std::task::Context;
+use std::{task::Context, time::Duration};
 
 use protocol::time::Timestamp;
 
@@ -16,6 +16,8 @@ use crate::net::udp::{DatagramSocket, ReceiveBuffer, Route};
 const RECEIVES_PER_SERVING: usize = 4;
 /// How much longer than a serving took is the rest after it.
 const REST_FACTOR: u32 = 3;
+/// Longest rest: a serving that took longer than it costs was interrupted by another program.
+const REST_MAX: Duration = Duration::from_millis(5);
 
 /// The sockets for strangers.
 pub(super) struct Strangers {
@@ -63,12 +65,44 @@ impl Strangers {
     pub(super) fn rest(&mut self, begun: Timestamp, ended: Timestamp, is_more: bool) {
         self.is_waiting = is_more;
         if self.taken > 0 || is_more {
-            self.rests_until = ended + ended.since(begun) * REST_FACTOR;
+            self.rests_until = ended + (ended.since(begun) * REST_FACTOR).min(REST_MAX);
         }
     }
 
     /// When they have to be looked at.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.is_waiting.then_some(self.rests_until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: u64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
+
+    #[test]
+    fn strangers_get_a_quarter_of_the_time_and_are_not_forgotten() {
+        let mut strangers = Strangers::new(Vec::new());
+        assert_eq!(strangers.next(), None, "nobody is there");
+        assert!(strangers.are_due(at(1_000)));
+        strangers.taken = 128;
+        strangers.rest(at(1_000), at(1_500), false);
+        assert_eq!(strangers.next(), None, "whoever comes wakes the shard");
+        assert!(!strangers.are_due(at(2_999)));
+        assert_eq!(strangers.next(), Some(at(3_000)), "somebody came while they rest");
+        assert!(strangers.are_due(at(3_000)));
+        strangers.rest(at(10_000), at(30_000), true);
+        assert_eq!(strangers.next(), Some(at(35_000)), "not for a pause that was not theirs");
+    }
+
+    #[test]
+    fn a_look_at_nobody_needs_no_rest() {
+        let mut strangers = Strangers::new(Vec::new());
+        assert!(strangers.are_due(at(1_000)));
+        strangers.rest(at(1_000), at(1_002), false);
+        assert!(strangers.are_due(at(1_003)));
     }
 }
