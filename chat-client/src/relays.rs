@@ -14,6 +14,7 @@ use data_encoding::HEXLOWER;
 use protocol::{
     ids::{Fingerprint, RelayKey},
     invitation::RelayAddress,
+    time::WallTime,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,8 @@ pub struct KnownRelay {
     pub name: String,
     /// Where it was met, the last place in front.
     pub addresses: Vec<RelayAddress>,
+    /// When datagrams did not get there and a stream did, if that was so last time.
+    pub datagrams_failed: Option<WallTime>,
 }
 
 impl Relays {
@@ -94,7 +97,12 @@ impl Relays {
         let mut known = self.known.clone();
         let position = known.iter().position(|relay| relay.key == key);
         let mut relay = position.map_or_else(
-            || KnownRelay { key, name: String::new(), addresses: Vec::new() },
+            || KnownRelay {
+                key,
+                name: String::new(),
+                addresses: Vec::new(),
+                datagrams_failed: None,
+            },
             |position| known.remove(position),
         );
         if !name.is_empty() {
@@ -106,6 +114,19 @@ impl Relays {
         }
         relay.addresses.truncate(ADDRESSES_MAX);
         known.insert(0, relay);
+        self.replace(known)
+    }
+
+    /// Notes when datagrams failed to get to a relay, or that they got there.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written; nothing has changed then.
+    pub fn note_datagrams(&mut self, key: RelayKey, failed: Option<WallTime>) -> io::Result<()> {
+        let mut known = self.known.clone();
+        for relay in known.iter_mut().filter(|relay| relay.key == key) {
+            relay.datagrams_failed = failed;
+        }
         self.replace(known)
     }
 
@@ -151,6 +172,8 @@ struct Row {
     key: String,
     name: String,
     addresses: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    datagrams_failed: Option<WallTime>,
 }
 
 impl From<&KnownRelay> for Row {
@@ -159,6 +182,7 @@ impl From<&KnownRelay> for Row {
             key: HEXLOWER.encode(&relay.key.0),
             name: relay.name.clone(),
             addresses: relay.addresses.iter().map(ToString::to_string).collect(),
+            datagrams_failed: relay.datagrams_failed,
         }
     }
 }
@@ -173,7 +197,8 @@ fn parse(text: &str) -> io::Result<Vec<KnownRelay>> {
         let key = HEXLOWER.decode(row.key.as_bytes()).ok().and_then(|key| key.try_into().ok());
         let key = key.ok_or_else(|| invalid(format!("{:?} is no key", row.key)))?;
         let addresses = row.addresses.iter().filter_map(|address| address.parse().ok()).collect();
-        Ok(KnownRelay { key: RelayKey(key), name: row.name, addresses })
+        let Row { name, datagrams_failed, .. } = row;
+        Ok(KnownRelay { key: RelayKey(key), name, addresses, datagrams_failed })
     };
     file.relays.into_iter().map(relay).collect()
 }
@@ -201,6 +226,21 @@ mod tests {
         assert_eq!((first.key, first.name.as_str()), (RelayKey([1; 32]), "one"));
         assert_eq!(first.addresses, [address("c:1"), address("a:1")]);
         assert_eq!(relays.by_address(&address("b:1")).map(|r| r.key), Some(RelayKey([2; 32])));
+    }
+
+    #[test]
+    fn that_datagrams_failed_is_kept_until_they_get_through() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("relays.toml");
+        let key = RelayKey([1; 32]);
+        let mut relays = Relays::load(&path).expect("a missing file is empty");
+        relays.remember(key, "one", &[address("a:1")]).expect("writable");
+        for failed in [Some(WallTime::from_millis(5)), None] {
+            relays.note_datagrams(key, failed).expect("writable");
+            relays.remember(key, "one", &[address("b:1")]).expect("writable");
+            let kept = Relays::load(&path).expect("what we wrote");
+            assert_eq!(kept.by_key(key).map(|relay| relay.datagrams_failed), Some(failed));
+        }
     }
 
     #[test]

@@ -99,6 +99,16 @@ impl Chat {
         Ok(Self { binary: Self::binary()?, within: None, home, way, name: name.to_owned() })
     }
 
+    /// The same person with another invitation.
+    #[must_use]
+    pub fn with_invitation(self, invitation: &Invitation) -> Self {
+        let mut way = self.way;
+        if let Some(relay) = way.iter().position(|word| word == "--relay") {
+            way[relay + 1] = invitation.to_string();
+        }
+        Self { way, ..self }
+    }
+
     /// The same person in a network of its own.
     #[must_use]
     pub fn within(self, network: Arc<Loopback>) -> Self {

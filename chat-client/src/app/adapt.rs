@@ -20,8 +20,8 @@ use super::{
     timeline::{Entry, Notice, SOMEBODY, Said, Sender},
 };
 use crate::node::call::{
-    ConversationView, Delivery, Event as NodeEvent, Found, Line, Link as NodeLink, OutboxView,
-    SaidView, Status, Target,
+    ConversationView, Delivery, Event as NodeEvent, Fallback, Found, Line, Link as NodeLink,
+    OutboxView, SaidView, Status, Target,
 };
 
 /// What telling *me* from others needs.
@@ -68,7 +68,8 @@ pub(super) fn link(status: &Status, now: WallTime) -> Link {
         )),
     };
     let transport = match &status.link {
-        NodeLink::Online { transport, .. } => transport.clone(),
+        NodeLink::Online { transport, fallback: Fallback::No, .. } => transport.clone(),
+        NodeLink::Online { transport, .. } => format!("{transport}, no udp"),
         _ => String::new(),
     };
     let round_trip = status.round_trip_us.map(Duration::from_micros);

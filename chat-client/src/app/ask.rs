@@ -118,14 +118,14 @@ impl Asker<'_> {
                 let NodeAnswer::Health(health) = self.caller.call(Call::Health).await? else {
                     return done("");
                 };
-                let rows = health.datagrams.into_iter().chain(health.socket);
-                let lines: Vec<_> =
-                    rows.map(|(name, value)| format!("{name:<16} {value}")).collect();
-                if lines.is_empty() {
-                    done("not connected")
-                } else {
-                    Ok(Answer::List("connection".to_owned(), lines))
+                if health.transport.is_empty() {
+                    return done("not connected");
                 }
+                let transport = ("transport".to_owned(), health.transport);
+                let rows = health.datagrams.into_iter().chain(health.socket);
+                let rows = std::iter::once(transport).chain(rows);
+                let lines = rows.map(|(name, value)| format!("{name:<16} {value}")).collect();
+                Ok(Answer::List("connection".to_owned(), lines))
             }
             Ask::Reconnect => {
                 self.caller.call(Call::Reconnect).await?;

@@ -11,7 +11,11 @@ use super::{json::JSON_VERSION, session::Session};
 use crate::{
     choice::{Choice, Wish, choose},
     config::Config,
-    net::{self, discovery, tcp::Link},
+    net::{
+        discovery,
+        race::{DialError, resolve},
+        tcp::Link,
+    },
     node::call::{Answer, Call, Health, Status},
     output::{Output, Style},
     report::Failure,
@@ -131,8 +135,8 @@ async fn check_choice(config: &Config, report: &mut Report<'_>) -> Result<Option
 /// Each address by itself: what answers there, and how fast.
 async fn check_addresses(choice: &Choice, report: &mut Report<'_>) -> Result<(), Failure> {
     for name in &choice.addresses {
-        let mut failed = net::DialError::default();
-        let resolved = net::resolve(std::slice::from_ref(name), &mut failed).await;
+        let mut failed = DialError::default();
+        let resolved = resolve(std::slice::from_ref(name), &mut failed).await;
         for attempt in failed.attempts {
             report.bad("resolve", attempt.to_string(), Some("check the name and the DNS"))?;
         }
@@ -235,6 +239,9 @@ fn report_health(health: &Health, report: &mut Report<'_>) -> Result<(), Failure
     }
     if let Some(bytes) = health.body_bytes_max {
         report.good("limit", format!("a message has at most {bytes} bytes"))?;
+    }
+    if !health.transport.is_empty() {
+        report.good("transport", health.transport.clone())?;
     }
     for (name, value) in &health.socket {
         report.good(&format!("socket {name}"), value.clone())?;

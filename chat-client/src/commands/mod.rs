@@ -66,6 +66,7 @@ async fn dispatch(command: Command, config: &Config, output: &mut Output) -> Res
         command => {
             let session = Session::open(config).await?;
             let outcome = on_session(command, &session, output).await;
+            session.tell_fallback().await;
             session.close().await;
             outcome
         }

@@ -19,8 +19,9 @@ use crate::{
     config::Config,
     node::{
         Caller, Events, Handle, Node,
-        call::{Answer, Call, CallError, ConversationView, Event, Status, Target},
+        call::{Answer, Call, CallError, ConversationView, Event, Fallback, Link, Status, Target},
     },
+    output::tell,
     report::Failure,
 };
 
@@ -67,6 +68,19 @@ impl Session {
     /// Ends the node, if it runs in this process.
     pub(super) async fn close(self) {
         self.handle.into_inner().close().await;
+    }
+
+    /// Says so if this process has found out that datagrams do not get through. Later ones remember
+    /// it and lose neither time nor words.
+    pub(super) async fn tell_fallback(&self) {
+        let is_owner = self.handle.borrow().is_owner();
+        if is_owner
+            && let Ok(Answer::Status(status)) = self.caller().call(Call::Status).await
+            && let Link::Online { fallback: fallback @ Fallback::Noticed, .. } = status.link
+            && let Some(why) = fallback.describe()
+        {
+            tell(&format!("note: {why}"));
+        }
     }
 
     /// For calls beside others.

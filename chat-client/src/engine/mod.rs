@@ -470,6 +470,12 @@ impl Engine {
         self.journal.is_congested()
     }
 
+    /// True if no question of anybody waits for the relay's answer: a new connection may take the
+    /// place of this one, and only what is said again by itself is said again.
+    pub fn is_unasked(&self) -> bool {
+        self.requests.is_empty() && self.audits.is_empty()
+    }
+
     /// True if nothing waits for the disk: what the store has is what is known here.
     pub fn is_saved(&self) -> bool {
         self.journal.is_idle()

@@ -16,7 +16,11 @@ use protocol::{
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{AttemptError, resolve, tcp::Link};
+use super::{
+    AttemptError,
+    race::{Attempt, DialError, resolve},
+    tcp::Link,
+};
 
 /// How long whoever listens may take to say who they are.
 pub(crate) const PROBE_TIME_MAX: Duration = Duration::from_secs(3);
@@ -110,8 +114,8 @@ pub fn usual_addresses() -> Vec<RelayAddress> {
 /// # Errors
 ///
 /// What went wrong at each address.
-pub async fn probe(addresses: &[RelayAddress]) -> Result<(RelayAddress, Beacon), super::DialError> {
-    let mut failed = super::DialError::default();
+pub async fn probe(addresses: &[RelayAddress]) -> Result<(RelayAddress, Beacon), DialError> {
+    let mut failed = DialError::default();
     for (name, address) in resolve(addresses, &mut failed).await {
         let outcome = match timeout(PROBE_TIME_MAX, Link::probe(address)).await {
             Ok(outcome) => outcome,
@@ -120,7 +124,7 @@ pub async fn probe(addresses: &[RelayAddress]) -> Result<(RelayAddress, Beacon),
         match outcome {
             Ok(beacon) => return Ok((name, beacon)),
             Err(why) => {
-                failed.attempts.push(super::Attempt { name, address: Some(address), why });
+                failed.attempts.push(Attempt { name, address: Some(address), why });
             }
         }
     }

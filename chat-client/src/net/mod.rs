@@ -1,44 +1,56 @@
-//! The only sockets of the client: finding an address of a relay that answers with the right key.
+//! The only sockets of the client: connections to a relay, whatever carries them.
 //!
-//! A relay is its key, and may be at several addresses, each with several IP addresses. [`dial`]
-//! tries them side by side, each a little after the one before (RFC 8305), and the first *finished
-//! handshake* wins: an address where something else listens loses by itself.
+//! ```text
+//!   discovery    which relays there are           race         the address and carrier that answer
+//!   tcp, udp     one connection of a kind         preference   which carrier to begin with
+//! ```
 
 pub mod discovery;
+pub mod preference;
+pub mod race;
+mod socket;
 pub mod tcp;
 pub mod udp;
 
-use std::{
-    collections::VecDeque, fmt, future::Future, io, net::SocketAddr, pin::Pin, time::Duration,
-};
+use std::{io, net::SocketAddr};
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use protocol::{
-    connection::{ConnectionError, InitiatorConfig},
-    invitation::RelayAddress,
-    message::RelayMessage,
-    message::{ClientMessage, encoding::DecodeError},
-    transport::packet::Beacon,
+    connection::ConnectionError,
+    message::{ClientMessage, RelayMessage, encoding::DecodeError},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
-/// How long after one address the next is tried, unless the one failed before (RFC 8305 §5).
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// How long one address may take for connection and handshake together.
-const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(8);
-/// Most IP addresses tried in one go: a name that resolves to more is not a relay's.
-const ATTEMPTS_MAX: usize = 16;
+use self::race::ATTEMPT_TIME_MAX;
 
 /// What may carry a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Transport {
     /// A byte stream.
-    #[default]
     Tcp,
     /// Datagrams with acknowledgements and retransmission of our own.
     Udp,
-    /// Whichever answers first.
+    /// Datagrams, or a stream where they do not get through.
+    #[default]
     Auto,
+}
+
+/// What carries one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A byte stream.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl Carrier {
+    /// In a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
 }
 
 /// An established connection, whatever carries it.
@@ -51,11 +63,20 @@ pub enum Link {
 }
 
 impl Link {
-    /// What carries it, in a word.
-    pub const fn transport(&self) -> &'static str {
+    /// What carries it.
+    pub const fn carrier(&self) -> Carrier {
         match self {
-            Self::Tcp(_) => "tcp",
-            Self::Udp(_) => "udp",
+            Self::Tcp(_) => Carrier::Tcp,
+            Self::Udp(_) => Carrier::Udp,
+        }
+    }
+
+    /// Since when the relay has owed us an answer without saying anything; a stream's kernel knows
+    /// by itself when to give up.
+    pub fn silent_since(&self) -> Option<Instant> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Udp(link) => link.silent_since(),
         }
     }
 
@@ -67,7 +88,8 @@ impl Link {
         }
     }
 
-    /// Waits until there is something to receive, and sends meanwhile what waits to be sent.
+    /// Waits until there is something to receive, and sends meanwhile what waits to be sent. While
+    /// reading is paused it waits for ever, and keeps the connection alive.
     ///
     /// # Errors
     ///
@@ -76,10 +98,12 @@ impl Link {
     /// # Cancel safety
     ///
     /// Nothing is lost.
-    pub async fn ready(&mut self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp(link) => link.ready().await,
-            Self::Udp(link) => link.ready().await,
+    pub async fn ready(&mut self, reading: Reading) -> io::Result<Stream> {
+        match (self, reading) {
+            (Self::Tcp(link), Reading::Wanted) => link.ready().await,
+            // The kernel acknowledges for us, until its buffer is full.
+            (Self::Tcp(_), Reading::Paused) => std::future::pending().await,
+            (Self::Udp(link), reading) => link.ready(reading).await,
         }
     }
 
@@ -136,179 +160,6 @@ impl Link {
     }
 }
 
-/// Connects to the relay whose key is in `config`, at whichever address answers first.
-///
-/// # Errors
-///
-/// If none does: what happened at each, and what else answered there.
-///
-/// # Cancel safety
-///
-/// Dropping the future closes what was opened.
-pub async fn dial(
-    addresses: &[RelayAddress],
-    transport: Transport,
-    config: &InitiatorConfig,
-) -> Result<Link, DialError> {
-    let mut failed = DialError::default();
-    let carriers = match transport {
-        Transport::Tcp => &[Carrier::Tcp][..],
-        Transport::Udp => &[Carrier::Udp],
-        Transport::Auto => &[Carrier::Udp, Carrier::Tcp],
-    };
-    let resolved = resolve(addresses, &mut failed).await;
-    let mut waiting: VecDeque<_> = resolved
-        .into_iter()
-        .flat_map(|(name, address)| carriers.iter().map(move |by| (name.clone(), address, *by)))
-        .collect();
-    let mut running = FuturesUnordered::new();
-    let attempt = |(name, address, by): (RelayAddress, SocketAddr, Carrier)| -> Attempting<'_> {
-        Box::pin(async move { (name, address, attempt(address, by, config).await) })
-    };
-    loop {
-        if let Some(next) = waiting.pop_front() {
-            running.push(attempt(next));
-        } else if running.is_empty() {
-            return Err(failed);
-        }
-        let may_wait = !waiting.is_empty();
-        tokio::select! {
-            Some((name, address, outcome)) = running.next() => match outcome {
-                Ok(link) => return Ok(link),
-                Err(why) => failed.attempts.push(Attempt { name, address: Some(address), why }),
-            },
-            () = sleep(ATTEMPT_DELAY), if may_wait => {}
-        }
-    }
-}
-
-/// Every IP address of every name, families taking turns, IPv6 first.
-pub(crate) async fn resolve(
-    addresses: &[RelayAddress],
-    failed: &mut DialError,
-) -> VecDeque<(RelayAddress, SocketAddr)> {
-    let (mut v6, mut v4) = (VecDeque::new(), VecDeque::new());
-    for name in addresses {
-        match tokio::net::lookup_host((name.host(), name.port())).await {
-            Ok(found) => {
-                for address in found {
-                    let family = if address.is_ipv6() { &mut v6 } else { &mut v4 };
-                    family.push_back((name.clone(), address));
-                }
-            }
-            Err(error) => failed.attempts.push(Attempt {
-                name: name.clone(),
-                address: None,
-                why: AttemptError::Unresolved(error),
-            }),
-        }
-    }
-    let mut turns = VecDeque::new();
-    while turns.len() < ATTEMPTS_MAX && !(v6.is_empty() && v4.is_empty()) {
-        turns.extend(v6.pop_front());
-        turns.extend(v4.pop_front());
-    }
-    turns
-}
-
-/// One attempt, and where it is made.
-type Attempting<'a> = Pin<
-    Box<dyn Future<Output = (RelayAddress, SocketAddr, Result<Link, AttemptError>)> + Send + 'a>,
->;
-
-/// What carries one attempt.
-#[derive(Clone, Copy)]
-enum Carrier {
-    Tcp,
-    Udp,
-}
-
-async fn attempt(
-    address: SocketAddr,
-    by: Carrier,
-    config: &InitiatorConfig,
-) -> Result<Link, AttemptError> {
-    let until = Instant::now() + ATTEMPT_TIME_MAX;
-    match by {
-        Carrier::Tcp => match timeout_at(until, tcp::Link::connect(address, config)).await {
-            Ok(outcome) => outcome.map(|link| Link::Tcp(Box::new(link))),
-            Err(_) => Err(AttemptError::TimedOut),
-        },
-        Carrier::Udp => {
-            let link = udp::Link::connect(address, config, until).await?;
-            Ok(Link::Udp(Box::new(link)))
-        }
-    }
-}
-
-/// Why no address of a relay led to it.
-#[derive(Debug, Default)]
-pub struct DialError {
-    /// What happened where, in the order in which it failed.
-    pub attempts: Vec<Attempt>,
-}
-
-impl DialError {
-    /// What announced another key, and where: a hint, never the truth.
-    pub fn announced(&self) -> Option<(&Beacon, SocketAddr)> {
-        self.attempts.iter().find_map(|attempt| match &attempt.why {
-            AttemptError::Handshake(ConnectionError::Unanswered { beacon }) => {
-                attempt.address.map(|address| (beacon, address))
-            }
-            _ => None,
-        })
-    }
-
-    /// True if trying again cannot help: both sides are there and share no version.
-    pub fn is_hopeless(&self) -> bool {
-        self.attempts.iter().any(|attempt| {
-            matches!(
-                attempt.why,
-                AttemptError::Handshake(
-                    ConnectionError::Incompatible { .. }
-                        | ConnectionError::CriticalExtension(_)
-                        | ConnectionError::UnusableRelayKey
-                )
-            )
-        })
-    }
-}
-
-impl fmt::Display for DialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, attempt) in self.attempts.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{attempt}")?;
-        }
-        if self.attempts.is_empty() {
-            f.write_str("no address is known")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for DialError {}
-
-/// One address that did not lead to the relay.
-#[derive(Debug)]
-pub struct Attempt {
-    /// As it was given.
-    pub name: RelayAddress,
-    /// What it resolved to.
-    pub address: Option<SocketAddr>,
-    /// What went wrong.
-    pub why: AttemptError,
-}
-
-impl fmt::Display for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            Some(address) => write!(f, "{address}: {}", self.why),
-            None => write!(f, "{}: {}", self.name, self.why),
-        }
-    }
-}
-
 /// Why one address did not lead to the relay.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptError {
@@ -327,6 +178,15 @@ pub enum AttemptError {
     /// No answer in time.
     #[error("no answer within {} s", ATTEMPT_TIME_MAX.as_secs())]
     TimedOut,
+}
+
+/// Whether what arrives may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// It may.
+    Wanted,
+    /// Not now: the sender has to wait.
+    Paused,
 }
 
 /// Whether more can come.

@@ -1,11 +1,7 @@
 //! One session over datagrams with a relay: packets in, messages out, and back, and the time that
 //! acknowledgements and retransmission need.
 
-use std::{
-    io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use protocol::{
     connection::{ConnectionError, InitiatorConfig, datagram::Client},
@@ -13,34 +9,28 @@ use protocol::{
     limits::BATCH_BYTES_TARGET,
     message::{ClientMessage, MessageReader, RelayMessage},
     time::Timestamp,
-    transport::datagram::Codepoint,
 };
-use tokio::{
-    net::UdpSocket,
-    time::{sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{AttemptError, ReceiveError, Stream};
+use super::{AttemptError, Reading, ReceiveError, Stream, socket::Socket};
 
-/// The largest datagram that can come.
-const DATAGRAM_BYTES_MAX: usize = 65_535;
-/// What is asked of the kernel for each direction.
-const BUFFER_BYTES: usize = 1 << 20;
-/// Datagrams taken before others have their turn.
-const DATAGRAMS_PER_TURN: usize = 64;
+/// Times that the socket is read before others have their turn.
+const RECEIVES_PER_TURN: usize = 16;
 
 /// An established session.
 #[derive(Debug)]
 pub struct Link {
-    socket: UdpSocket,
-    peer: SocketAddr,
+    socket: Socket,
     client: Client,
     epoch: Instant,
+    /// Since when the relay has owed us an answer without saying anything.
+    silent_since: Option<Instant>,
+    /// Packets that it has sent so far.
+    heard: u64,
     /// Messages that have arrived whole, each with its length.
     inbox: Vec<u8>,
     /// Why the session is over; told when everything before was taken.
     ended: Option<ConnectionError>,
-    buffer: Box<[u8]>,
     packet: Vec<u8>,
 }
 
@@ -49,36 +39,31 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// What went wrong at this address. Without any answer it waits for ever.
+    /// What went wrong at this address.
     pub async fn connect(
         address: SocketAddr,
         config: &InitiatorConfig,
-        until: tokio::time::Instant,
+        until: Instant,
     ) -> Result<Self, AttemptError> {
-        let any = match address {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        // Not connected: when this machine moves to another network, the kernel finds the new way.
-        let socket = UdpSocket::bind(any).await?;
-        let options = socket2::SockRef::from(&socket);
-        options.set_recv_buffer_size(BUFFER_BYTES)?;
-        options.set_send_buffer_size(BUFFER_BYTES)?;
+        let socket = Socket::open(address)?;
         let epoch = Instant::now();
         let client = Client::new(Timestamp::ZERO, config, &mut Entropy::system())?;
         let mut link = Self {
             socket,
-            peer: address,
             client,
             epoch,
+            silent_since: None,
+            heard: 0,
             inbox: Vec::new(),
             ended: None,
-            buffer: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
             packet: Vec::new(),
         };
-        // Until the runtime has seen once that it is writable, nothing can be sent.
         link.socket.writable().await?;
         link.send_due();
+        // Our own machine knows no way there: nothing is gained by waiting.
+        if let Some(error) = link.socket.take_refusal() {
+            return Err(error.into());
+        }
         while link.client.session().is_none() {
             if timeout_at(until, link.turn()).await.is_err() {
                 // What answered in its place is a hint worth showing.
@@ -95,10 +80,16 @@ impl Link {
 
     /// The relay's address.
     pub const fn peer(&self) -> SocketAddr {
-        self.peer
+        self.socket.peer()
     }
 
-    /// Waits until there is something to receive; sends meanwhile what has to be sent.
+    /// Since when the relay has owed us an answer without saying anything.
+    pub const fn silent_since(&self) -> Option<Instant> {
+        self.silent_since
+    }
+
+    /// Waits until there is something to receive; sends meanwhile what has to be sent. While reading
+    /// is paused it waits for ever.
     ///
     /// # Errors
     ///
@@ -107,10 +98,15 @@ impl Link {
     /// # Cancel safety
     ///
     /// Nothing is lost.
-    pub async fn ready(&mut self) -> io::Result<Stream> {
+    pub async fn ready(&mut self, reading: Reading) -> io::Result<Stream> {
         loop {
-            if !self.inbox.is_empty() || self.ended.is_some() {
-                return Ok(Stream::Open);
+            // What is not taken out of the session uses up the credit of its sender, who stops by
+            // and by. What arrives until then is acknowledged all the same.
+            if reading == Reading::Wanted {
+                self.take_whole_messages();
+                if !self.inbox.is_empty() || self.ended.is_some() {
+                    return Ok(Stream::Open);
+                }
             }
             self.turn().await;
         }
@@ -123,31 +119,35 @@ impl Link {
         let at = |due: Timestamp| epoch + Duration::from_micros(due.as_micros());
         let timer = async {
             match due {
-                Some(due) => sleep_until(at(due).into()).await,
+                Some(due) => sleep_until(at(due)).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            // Errors belong to something that was sent before: it is lost, and sent again as such.
-            _ = self.socket.readable() => self.receive_datagrams(),
+            () = self.socket.readable() => self.receive_datagrams(),
             () = timer => self.client.handle_timeout(self.now()),
         }
         self.send_due();
     }
 
     fn receive_datagrams(&mut self) {
-        for _ in 0..DATAGRAMS_PER_TURN {
-            let Ok((bytes, from)) = self.socket.try_recv_from(&mut self.buffer) else { break };
-            if from != self.peer || self.ended.is_some() {
-                continue;
-            }
-            let now = self.now();
-            if let Err(error) =
-                self.client.handle_datagram(now, Codepoint::NotCapable, &mut self.buffer[..bytes])
-            {
-                self.ended = Some(error);
+        let now = self.now();
+        let Self { socket, client, ended, .. } = self;
+        for _ in 0..RECEIVES_PER_TURN {
+            let is_more = socket.receive(|codepoint, datagram| {
+                if ended.is_none()
+                    && let Err(error) = client.handle_datagram(now, codepoint, datagram)
+                {
+                    *ended = Some(error);
+                }
+            });
+            if !is_more {
+                break;
             }
         }
+    }
+
+    fn take_whole_messages(&mut self) {
         let Some(session) = self.client.session() else { return };
         loop {
             match session.read(&mut self.inbox) {
@@ -232,16 +232,7 @@ impl Link {
 
     /// The socket options that matter, as the kernel reports them.
     pub fn options(&self) -> Vec<(String, String)> {
-        let socket = socket2::SockRef::from(&self.socket);
-        let show = |name: &str, value: io::Result<String>| {
-            (name.to_owned(), value.unwrap_or_else(|error| format!("unknown: {error}")))
-        };
-        vec![
-            show("local address", self.socket.local_addr().map(|address| address.to_string())),
-            show("peer address", Ok(self.peer.to_string())),
-            show("SO_RCVBUF", socket.recv_buffer_size().map(|bytes| format!("{bytes} bytes"))),
-            show("SO_SNDBUF", socket.send_buffer_size().map(|bytes| format!("{bytes} bytes"))),
-        ]
+        self.socket.options()
     }
 
     fn now(&self) -> Timestamp {
@@ -254,9 +245,22 @@ impl Link {
         let now = self.now();
         self.packet.clear();
         while self.client.poll_packet(now, &mut self.packet) {
-            let _ = self.socket.try_send_to(&self.packet, self.peer);
+            self.socket.send(self.client.codepoint(), &self.packet);
             self.packet.clear();
         }
+        self.socket.flush();
+        self.note_silence();
+    }
+
+    fn note_silence(&mut self) {
+        let Some(session) = self.client.established() else { return };
+        let heard = session.stats().packets_received;
+        if session.is_flushed() {
+            self.silent_since = None;
+        } else if heard > self.heard || self.silent_since.is_none() {
+            self.silent_since = Some(Instant::now());
+        }
+        self.heard = heard;
     }
 }
 

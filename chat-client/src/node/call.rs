@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::encoded;
 pub use super::shown::{
-    ConversationView, Delivery, End, Event, Found, Health, Line, Link, OutboxView, SaidView,
-    SentMessage, Severity, Status,
+    ConversationView, Delivery, End, Event, Fallback, Found, Health, Line, Link, OutboxView,
+    SaidView, SentMessage, Severity, Status,
 };
 use crate::{
     search::Query,

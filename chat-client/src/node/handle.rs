@@ -80,6 +80,11 @@ impl Handle {
         }
     }
 
+    /// Whether this process owns the home.
+    pub const fn is_owner(&self) -> bool {
+        self.owner.is_some()
+    }
+
     /// A second mouth to the same node, for tasks that call while another waits for events.
     pub fn caller(&self) -> Caller {
         self.caller.clone()

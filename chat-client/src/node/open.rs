@@ -18,13 +18,14 @@ use super::{
     guest,
     handle::{CALLS_MAX, EVENTS_MAX, Handle, OwnerTask},
     owner::{Channels, Owner, WantedName},
-    relay::Relay,
+    relay::{Relay, Whereabouts},
     server::Server,
 };
 use crate::{
     choice::{Choice, Wish, choose},
     config::Config,
     engine::{Engine, EngineConfig},
+    net::preference::Preference,
     report::Failure,
     store::{
         home::{HomeError, OwnerLock},
@@ -124,7 +125,9 @@ async fn own(
         .map_err(|error| Failure::io(format!("cannot listen on {}", socket.display()), error))?;
 
     let clock = Clock::start();
-    let (engine, disk, relay) = start_engine(config, &choice).await?;
+    let failed = relays.by_key(choice.key).and_then(|relay| relay.datagrams_failed);
+    let preference = Preference::new(config.transport, failed, Clock::wall());
+    let (engine, disk, relay) = start_engine(config, &choice, preference).await?;
     let wanted = WantedName { name: config.name.clone(), origin: config.name_origin };
 
     let (calls_out, calls) = mpsc::channel(CALLS_MAX);
@@ -144,7 +147,11 @@ async fn own(
 
 /// Reads the store and shakes hands with the relay at the same time: a command that says one thing
 /// waits for the slower of the two, not for both.
-async fn start_engine(config: &Config, choice: &Choice) -> Result<(Engine, Disk, Relay), Failure> {
+async fn start_engine(
+    config: &Config,
+    choice: &Choice,
+    preference: Preference,
+) -> Result<(Engine, Disk, Relay), Failure> {
     let unusable = |why: String| Failure::Store { why };
     let path = config.home.database_for(choice.key);
     let (disk, loading) = Disk::start(move || SqliteStore::open(&path))
@@ -156,7 +163,13 @@ async fn start_engine(config: &Config, choice: &Choice) -> Result<(Engine, Disk,
     let ticket = choice.ticket.as_ref().map(|ticket| ticket.as_bytes().to_vec());
     let identity = keys.identity(config.name.clone(), ticket.unwrap_or_default());
     let addresses = choice.addresses.clone();
-    let relay = Relay::dial(choice.key, addresses, Arc::new(keys.channel), config.transport);
+    let relay = Whereabouts {
+        key: choice.key,
+        addresses,
+        device_key: Arc::new(keys.channel),
+        memory: config.home.relays(),
+    };
+    let relay = Relay::dial(relay, preference);
 
     let loaded = loading.loaded().await.map_err(|error| unusable(error.to_string()))?;
     let jitter = SimRng::new(u64::from_le_bytes(entropy.bytes()));

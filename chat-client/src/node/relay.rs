@@ -1,29 +1,57 @@
-//! The way to the relay: at most one attempt or one connection at a time.
+//! The way to the relay: at most one attempt or one connection at a time, and beside a connection at
+//! most one look for a better one.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use protocol::{
     channel::keys::StaticKey, connection::InitiatorConfig, ids::RelayKey, invitation::RelayAddress,
     message::ClientMessage, message::RelayMessage, time::WallTime,
 };
-use tokio::task::JoinSet;
-
-use super::clock::Clock;
-use crate::{
-    engine::{Disconnect, ProtocolViolation},
-    net::{self, DialError, Link, Stream, Transport},
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
 };
 
-/// Where the relay is, who we are to it, and how far we have come.
+use super::{call::Fallback, clock::Clock};
+use crate::{
+    engine::{Disconnect, ProtocolViolation},
+    net::{
+        Carrier, Link, Reading, Stream,
+        preference::Preference,
+        race::{DialError, Won, dial},
+    },
+    relays::Relays,
+};
+
+/// How long a stream that was found beside silent datagrams waits: if the path is back for both,
+/// datagrams are heard again within it, and the session goes on.
+const SILENCE_GRACE: Duration = Duration::from_millis(2_500);
+
+/// Where the relay is, and who we are to it.
+#[derive(Clone, Debug)]
+pub(super) struct Whereabouts {
+    /// What makes it this relay.
+    pub(super) key: RelayKey,
+    /// Where it is looked for.
+    pub(super) addresses: Vec<RelayAddress>,
+    /// Our key.
+    pub(super) device_key: Arc<StaticKey>,
+    /// The file that keeps what was learned of it.
+    pub(super) memory: PathBuf,
+}
+
+/// Where the relay is, and how far we have come.
 #[derive(Debug)]
 pub(super) struct Relay {
-    key: RelayKey,
-    addresses: Vec<RelayAddress>,
-    device_key: Arc<StaticKey>,
-    transport: Transport,
+    at: Whereabouts,
+    preference: Preference,
+    /// Whether somebody was told that datagrams do not get through.
+    is_fallback_told: bool,
     /// The attempt under way, if there is one. It goes on by itself, and ends when it is dropped.
-    dialing: JoinSet<Result<Link, DialError>>,
+    dialing: JoinSet<Result<Won, DialError>>,
     link: Option<Link>,
+    /// The look whether the other carrier is better, as `dialing`.
+    looking: JoinSet<Result<Won, DialError>>,
     /// Something else than the relay answered, last time.
     announced: Option<(RelayKey, String)>,
     clock_skew_ms: Option<i64>,
@@ -36,39 +64,27 @@ pub(super) struct Relay {
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// An attempt ended.
-    Dialed(Result<Link, DialError>),
+    Dialed(Result<Won, DialError>),
+    /// Beside the connection there is one on the other carrier that should take its place.
+    Better(Won),
     /// There are new bytes on the connection, or it ended.
     Heard(std::io::Result<Stream>),
-}
-
-/// Whether new bytes may be taken from the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    Wanted,
-    Paused,
 }
 
 impl Relay {
     /// Begins with an attempt at once: whoever opens a node wants the relay, and can read its store
     /// meanwhile.
-    pub(super) fn dial(
-        key: RelayKey,
-        addresses: Vec<RelayAddress>,
-        device_key: Arc<StaticKey>,
-        transport: Transport,
-    ) -> Self {
-        let dialing = JoinSet::new();
-        let (link, announced, clock_skew_ms, body_bytes_max) = (None, None, None, None);
+    pub(super) fn dial(at: Whereabouts, preference: Preference) -> Self {
         let mut relay = Self {
-            key,
-            addresses,
-            device_key,
-            transport,
-            dialing,
-            link,
-            announced,
-            clock_skew_ms,
-            body_bytes_max,
+            at,
+            preference,
+            is_fallback_told: false,
+            dialing: JoinSet::new(),
+            link: None,
+            looking: JoinSet::new(),
+            announced: None,
+            clock_skew_ms: None,
+            body_bytes_max: None,
             logins: 0,
         };
         relay.connect();
@@ -77,17 +93,19 @@ impl Relay {
 
     /// Tries to connect, unless an attempt is under way.
     pub(super) fn connect(&mut self) {
+        self.looking = JoinSet::new();
         if self.dialing.is_empty() {
-            let config = InitiatorConfig::new(self.key, Arc::clone(&self.device_key));
-            let addresses = self.addresses.clone();
-            let transport = self.transport;
-            self.dialing.spawn(async move { net::dial(&addresses, transport, &config).await });
+            let carriers = self.preference.carriers();
+            let Whereabouts { key, addresses, device_key, .. } = self.at.clone();
+            let config = InitiatorConfig::new(key, device_key);
+            self.dialing.spawn(async move { dial(&addresses, carriers, &config).await });
         }
     }
 
     /// Drops the attempt and the connection.
     pub(super) fn disconnect(&mut self) {
         self.dialing = JoinSet::new();
+        self.looking = JoinSet::new();
         self.link = None;
     }
 
@@ -97,15 +115,60 @@ impl Relay {
     ///
     /// Nothing is lost.
     pub(super) async fn next(&mut self, reading: Reading) -> Incoming {
-        let Self { dialing, link, .. } = self;
-        tokio::select! {
-            Some(dialed) = dialing.join_next() => {
-                // It is not cancelled while we wait for it; a panic has been reported by the hook.
-                Incoming::Dialed(dialed.unwrap_or_else(|_| Err(DialError::default())))
+        loop {
+            let look_at = self.look_at();
+            let Self { dialing, link, looking, .. } = self;
+            tokio::select! {
+                Some(dialed) = dialing.join_next() => {
+                    // It is not cancelled while we wait for it; a panic has been reported by the
+                    // hook.
+                    return Incoming::Dialed(dialed.unwrap_or_else(|_| Err(DialError::default())));
+                }
+                heard = heard(link, reading) => return Incoming::Heard(heard),
+                Some(looked) = looking.join_next() => match looked {
+                    Ok(Ok(won)) if self.is_better(&won) => return Incoming::Better(won),
+                    _ => self.look_again(),
+                },
+                () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {
+                    self.look();
+                }
             }
-            heard = heard(link), if reading == Reading::Wanted => Incoming::Heard(heard),
-            else => std::future::pending().await,
         }
+    }
+
+    fn look_at(&self) -> Option<Instant> {
+        let link = self.link.as_ref().filter(|_| self.looking.is_empty())?;
+        self.preference.look_at(link.carrier(), link.silent_since())
+    }
+
+    /// Tries the other carrier beside the connection. Nobody logs in there before it is decided.
+    fn look(&mut self) {
+        let Some(link) = &self.link else { return };
+        let (carrier, grace) = match link.carrier() {
+            Carrier::Tcp => (Carrier::Udp, Duration::ZERO),
+            Carrier::Udp => (Carrier::Tcp, SILENCE_GRACE),
+        };
+        let Whereabouts { key, addresses, device_key, .. } = self.at.clone();
+        let config = InitiatorConfig::new(key, device_key);
+        self.looking.spawn(async move {
+            let won = dial(&addresses, &[carrier], &config).await?;
+            sleep(grace).await;
+            // Streams are not better by themselves; datagrams were tried for long enough.
+            Ok(Won { overtook_datagrams: won.link.carrier() == Carrier::Tcp, ..won })
+        });
+    }
+
+    fn is_better(&self, won: &Won) -> bool {
+        self.link.as_ref().is_some_and(|link| match won.link.carrier() {
+            Carrier::Udp => link.carrier() == Carrier::Tcp,
+            Carrier::Tcp => Preference::is_silent(link.silent_since()),
+        })
+    }
+
+    /// The other carrier is not better, or cannot be used now: look again later.
+    pub(super) fn look_again(&mut self) {
+        self.preference.on_looked_in_vain(Clock::wall());
+        self.remember();
     }
 
     /// Takes the end of an attempt.
@@ -113,10 +176,15 @@ impl Relay {
     /// # Errors
     ///
     /// Why it led nowhere.
-    pub(super) fn on_dialed(&mut self, outcome: Result<Link, DialError>) -> Result<(), Disconnect> {
+    pub(super) fn on_dialed(&mut self, outcome: Result<Won, DialError>) -> Result<(), Disconnect> {
         match outcome {
-            Ok(link) => {
+            Ok(Won { link, overtook_datagrams }) => {
                 self.announced = None;
+                let before = self.preference.failed();
+                self.preference.on_connected(link.carrier(), overtook_datagrams, Clock::wall());
+                if self.preference.failed() != before {
+                    self.remember();
+                }
                 self.link = Some(link);
                 Ok(())
             }
@@ -182,14 +250,56 @@ impl Relay {
         outcome
     }
 
+    /// Writes down whether datagrams get through, for later processes. It may take its time: it is
+    /// only advice.
+    fn remember(&self) {
+        let Whereabouts { key, memory, .. } = self.at.clone();
+        let failed = self.preference.failed();
+        tokio::task::spawn_blocking(move || {
+            let noted = Relays::load(&memory).and_then(|mut it| it.note_datagrams(key, failed));
+            if let Err(error) = noted {
+                tracing::warn!(path = %memory.display(), %error, "what was learned is not kept");
+            }
+        });
+    }
+
+    /// Whether a stream stands in for datagrams.
+    pub(super) fn fallback(&self) -> Fallback {
+        match (self.preference.failed(), self.preference.is_news()) {
+            (None, _) => Fallback::No,
+            (Some(_), true) => Fallback::Noticed,
+            (Some(_), false) => Fallback::Remembered,
+        }
+    }
+
+    /// What somebody should be told about what carries the session; each thing once.
+    pub(super) fn take_news(&mut self) -> Option<&'static str> {
+        let fallback = self.fallback();
+        let is_told = std::mem::replace(&mut self.is_fallback_told, fallback == Fallback::Noticed);
+        match (is_told, fallback) {
+            (false, Fallback::Noticed) => fallback.describe(),
+            (true, Fallback::No) => Some("datagrams (udp) get to the relay again"),
+            (_, Fallback::No | Fallback::Noticed | Fallback::Remembered) => None,
+        }
+    }
+
+    /// What carries the connection, and why, for people; empty without one.
+    pub(super) fn describe_transport(&self) -> String {
+        let Some(link) = &self.link else { return String::new() };
+        match self.fallback().describe() {
+            Some(why) => format!("{}: {why}", link.carrier().name()),
+            None => link.carrier().name().to_owned(),
+        }
+    }
+
     /// The key that makes it this relay.
     pub(super) const fn key(&self) -> RelayKey {
-        self.key
+        self.at.key
     }
 
     /// Where it is looked for.
     pub(super) fn addresses(&self) -> &[RelayAddress] {
-        &self.addresses
+        &self.at.addresses
     }
 
     /// The connection, if there is one.
@@ -219,9 +329,9 @@ impl Relay {
 }
 
 /// New bytes on the connection, or its end; never, if there is none.
-async fn heard(link: &mut Option<Link>) -> std::io::Result<Stream> {
+async fn heard(link: &mut Option<Link>, reading: Reading) -> std::io::Result<Stream> {
     match link {
-        Some(link) => link.ready().await,
+        Some(link) => link.ready(reading).await,
         None => std::future::pending().await,
     }
 }

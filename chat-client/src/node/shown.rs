@@ -70,6 +70,9 @@ pub enum Link {
         address: String,
         /// What carries the session: `tcp` or `udp`.
         transport: String,
+        /// Whether a stream stands in for datagrams.
+        #[serde(default)]
+        fallback: Fallback,
     },
     /// Not connected and not going to be by itself.
     Stopped {
@@ -85,6 +88,32 @@ pub enum Link {
         /// Where.
         address: String,
     },
+}
+
+/// Whether a stream stands in for datagrams, which do not get through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fallback {
+    /// No; datagrams carry the session, or nobody wanted them to.
+    #[default]
+    No,
+    /// Yes, and the owner of the home has found it out.
+    Noticed,
+    /// Yes, as an earlier process found out.
+    Remembered,
+}
+
+impl Fallback {
+    /// What people are told, if there is anything to tell.
+    pub const fn describe(self) -> Option<&'static str> {
+        match self {
+            Self::No => None,
+            Self::Noticed | Self::Remembered => Some(
+                "datagrams (udp) get no answer from the relay, so a stream carries the session; \
+                 they are tried again from time to time",
+            ),
+        }
+    }
 }
 
 /// A conversation as a front end shows it.
@@ -257,6 +286,9 @@ pub struct Health {
     pub outbox: usize,
     /// Why the local store takes no writes, if it does not: nothing is said meanwhile.
     pub store: Option<String>,
+    /// What carries the connection, and why; empty without one.
+    #[serde(default)]
+    pub transport: String,
     /// Socket options of the connection, as the kernel reports them.
     pub socket: Vec<(String, String)>,
     /// What the transport has measured and counted, over datagrams.

@@ -1,12 +1,14 @@
 //! Two people over datagrams on paths that lose every fifth in each direction, delay, repeat and
 //! reorder, and are dark for a while: every message arrives exactly once and in order, on the same
-//! login. Here a proxy on loopback does it; in [`cable`] the kernel, between two networks.
+//! login. Here a proxy on loopback does it; in [`cable`] the kernel, between two networks. What
+//! carries a session where not everything gets through is in [`carriers`].
 
 mod cable;
+mod carriers;
 
 use std::{
     fmt::Write as _,
-    io::Read as _,
+    io::{self, Read as _, Write as _},
     path::{Path as Directory, PathBuf},
     process::Child,
     thread,
@@ -16,7 +18,7 @@ use std::{
 use harness::{
     chat::{Chat, Line},
     lines::Lines,
-    network::Network,
+    network::{FAR_V4, Network},
     path::Path,
     process::{RelayOptions, RelayProcess, relay_binary},
 };
@@ -44,7 +46,7 @@ fn bad() -> Faults {
 /// Ada and Bea in `#sea`, on a relay at the other end of a path.
 struct Scene<P> {
     _directory: tempfile::TempDir,
-    _relay: RelayProcess,
+    relay: RelayProcess,
     path: P,
     people: [Chat; 2],
 }
@@ -63,7 +65,7 @@ impl Scene<Path> {
         let people = ["ada", "bea"].map(|name| {
             Chat::invited(directory.path().join(name), &invitation, "udp", name).expect("built")
         });
-        Self { _directory: directory, _relay: relay, path, people }.joined()
+        Self { _directory: directory, relay, path, people }.joined()
     }
 }
 
@@ -76,17 +78,25 @@ impl Scene<Network> {
             ..relay_options(&directory)
         };
         let relay = RelayProcess::start(&options).expect("the relay starts");
-        let invitation = relay.ready().invite.clone();
+        // What listens everywhere cannot say by which address others know it.
+        let invitation = Invitation {
+            address: RelayAddress::new(FAR_V4, relay.ready().tcp.port()).expect("an address"),
+            ..relay.ready().invite.clone()
+        };
         let people = ["ada", "bea"].map(|name| {
             let home = directory.path().join(name);
             let person = Chat::invited(home, &invitation, transport, name).expect("built");
             person.within(network.near())
         });
-        Self { _directory: directory, _relay: relay, path: network, people }.joined()
+        Self { _directory: directory, relay, path: network, people }.joined()
     }
 }
 
 impl<P> Scene<P> {
+    fn invitation(&self) -> &Invitation {
+        &self.relay.ready().invite
+    }
+
     fn joined(self) -> Self {
         for person in &self.people {
             let joined = person.run(["join", "#sea", "--create"]).expect("it runs");
@@ -125,6 +135,60 @@ impl<P> Scene<P> {
     }
 }
 
+/// Two networks, or the reason why there are none and what is done about it, where a person sees it.
+fn network(instead: &str) -> Option<Network> {
+    Network::new()
+        .inspect_err(|error| {
+            // Not by a macro: the test's output is shown only if it fails.
+            let why = error.to_string();
+            let note = format!("note: no networks of our own, {instead}: {}", why.trim_end());
+            let _ = writeln!(io::stderr(), "{note}");
+        })
+        .ok()
+}
+
+/// What `doctor` finds, as far as it gets.
+fn finding(person: &Chat, check: &str) -> String {
+    let checks = person.run(["doctor", "--json"]).expect("it runs").stdout;
+    let checks = checks.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let mut checks = checks.map(|line| serde_json::from_slice(line).expect("JSON"));
+    let found = checks.find(|found: &serde_json::Value| found["check"] == check);
+    let found = found.as_ref().and_then(|found| found["found"].as_str());
+    found.unwrap_or_else(|| panic!("doctor says nothing of {check}")).to_owned()
+}
+
+/// How often the relay has welcomed the process that owns a person's home.
+fn logins(person: &Chat) -> u32 {
+    let found = finding(person, "logins");
+    found.split(' ').next().and_then(|count| count.parse().ok()).expect("a number")
+}
+
+/// Somebody listens, and so owns the session: other commands go through it.
+struct Listening {
+    tail: Child,
+    heard: Lines,
+}
+
+impl Listening {
+    fn start(person: &Chat) -> Self {
+        let mut tail = person.command(["tail", "#sea", "-n", "20"]).spawn().expect("it runs");
+        let heard = Lines::of(tail.stdout.take().expect("it is piped"));
+        Self { tail, heard }
+    }
+
+    fn wait_for(&self, text: &str) {
+        self.heard.wait_for(text, |line| line.contains(text));
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // Both fail only if it is gone already.
+        let _ = self.tail.kill();
+        let _ = self.tail.wait();
+    }
+}
+
 fn relay_options(directory: &tempfile::TempDir) -> RelayOptions {
     let binary: PathBuf = relay_binary().expect("built");
     RelayOptions::new(binary, Directory::join(directory.path(), "relay"))
@@ -159,15 +223,12 @@ fn every_message_once_and_in_order_where_every_fifth_datagram_is_lost() {
 #[test]
 fn a_session_outlives_a_path_that_is_dark_for_a_while() {
     let scene = Scene::by_proxy(Faults { delay: 5 * MS, ..Faults::default() });
-    let mut tail = scene.people[0].command(["tail", "#sea", "-n", "20"]).spawn().expect("it runs");
-    let heard = Lines::of(tail.stdout.take().expect("it is piped"));
+    let ada = Listening::start(&scene.people[0]);
     let first = scene.people[1].run(["send", "#sea", "before"]).expect("it runs");
     assert!(first.status.success());
-    heard.wait_for("the first message", |line| line.contains("before"));
+    ada.wait_for("before");
     scene.path.go_dark(Duration::from_secs(6));
     let sent = scene.people[1].run(["send", "#sea", "after"]).expect("it runs");
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
-    heard.wait_for("the second message", |line| line.contains("after"));
-    tail.kill().expect("our child");
-    tail.wait().expect("our child");
+    ada.wait_for("after");
 }

@@ -30,16 +30,17 @@ use tokio::{
 
 use self::callers::{Callers, answer};
 use super::{
-    call::Event,
+    call::{Event, Severity},
     clock::Clock,
     disk::{Disk, Done, Job},
     handle::Pending,
-    relay::{Incoming, Reading, Relay},
+    relay::{Incoming, Relay},
     server::{Host, Server, serve},
     subscribers::Subscribers,
 };
 use crate::{
     engine::{Command, Dial, Disconnect, Engine},
+    net::{Carrier, Reading},
     store::StoreFailure,
 };
 
@@ -192,15 +193,37 @@ impl Owner {
         let now = self.clock.now();
         match incoming {
             Incoming::Dialed(outcome) => match self.relay.on_dialed(outcome) {
-                Ok(()) => self.engine.handle_connected(now),
+                Ok(()) => {
+                    self.engine.handle_connected(now);
+                    self.tell_transport();
+                }
                 Err(why) => self.engine.handle_disconnected(now, why),
             },
+            // Datagrams are no more than better: they can wait until nobody is disturbed.
+            Incoming::Better(won)
+                if won.link.carrier() == Carrier::Udp && !self.engine.is_unasked() =>
+            {
+                self.relay.look_again();
+            }
+            Incoming::Better(won) => {
+                let why = Disconnect::Lost("another way is better".to_owned());
+                self.engine.handle_disconnected(now, why);
+                self.on_incoming(Incoming::Dialed(Ok(won)));
+            }
             Incoming::Heard(outcome) => {
                 let sink = |message: RelayMessage<'_>| self.engine.handle_message(now, message);
                 if let Err(why) = self.relay.on_heard(outcome, sink) {
                     self.engine.handle_disconnected(now, Disconnect::Lost(why));
                 }
             }
+        }
+    }
+
+    /// Says what carries the session, if that is not what it should be, or is again.
+    fn tell_transport(&mut self) {
+        if let Some(text) = self.relay.take_news() {
+            let severity = Severity::Info;
+            self.subscribers.tell(&Event::Notice { text: text.to_owned(), severity });
         }
     }
 

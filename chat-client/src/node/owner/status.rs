@@ -44,7 +44,8 @@ impl Owner {
             LinkStatus::Live if !self.engine.is_listed() => LinkView::Syncing,
             LinkStatus::Live => LinkView::Online {
                 address: self.relay.link().map(|link| link.peer().to_string()).unwrap_or_default(),
-                transport: self.relay.link().map_or("", Link::transport).to_owned(),
+                transport: self.relay.link().map_or("", |link| link.carrier().name()).to_owned(),
+                fallback: self.relay.fallback(),
             },
             LinkStatus::Stopped(reason) => match reason {
                 StopReason::Superseded => LinkView::Stopped {
@@ -91,6 +92,7 @@ impl Owner {
             logins: self.relay.logins(),
             outbox: self.engine.outbox().count(),
             store: self.engine.status().store.map(|failure| failure.to_string()),
+            transport: self.relay.describe_transport(),
             socket: self.relay.link().map(Link::options).unwrap_or_default(),
             datagrams: self.relay.link().map(Link::counters).unwrap_or_default(),
         }
