@@ -301,7 +301,7 @@ fn people_who_have_said_nothing_have_names() {
 fn a_doctor_times_the_way_to_the_relay() {
     let relay = Relay::start();
     let ada = Person::at("ada", &relay);
-    let checks = ada.json(&["--json", "doctor"]);
+    let checks = ada.json(&["--json", "doctor", "--transport", "tcp"]);
     let found = |step: &str| {
         let check = checks.iter().find(|check| check["check"] == step).expect("a check");
         assert_eq!(check["ok"], true, "{check}");

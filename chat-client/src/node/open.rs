@@ -126,7 +126,7 @@ async fn own(
 
     let clock = Clock::start();
     let failed = relays.by_key(choice.key).and_then(|relay| relay.datagrams_failed);
-    let preference = Preference::new(config.transport, failed, Clock::wall());
+    let preference = Preference::new(config.transport, failed, (Instant::now(), Clock::wall()));
     let (engine, disk, relay) = start_engine(config, &choice, preference).await?;
     let wanted = WantedName { name: config.name.clone(), origin: config.name_origin };
 

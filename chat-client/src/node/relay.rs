@@ -161,13 +161,13 @@ impl Relay {
     fn is_better(&self, won: &Won) -> bool {
         self.link.as_ref().is_some_and(|link| match won.link.carrier() {
             Carrier::Udp => link.carrier() == Carrier::Tcp,
-            Carrier::Tcp => Preference::is_silent(link.silent_since()),
+            Carrier::Tcp => Preference::is_silent(link.silent_since(), Instant::now()),
         })
     }
 
     /// The other carrier is not better, or cannot be used now: look again later.
     pub(super) fn look_again(&mut self) {
-        self.preference.on_looked_in_vain(Clock::wall());
+        self.preference.on_looked_in_vain((Instant::now(), Clock::wall()));
         self.remember();
     }
 
@@ -181,7 +181,8 @@ impl Relay {
             Ok(Won { link, overtook_datagrams }) => {
                 self.announced = None;
                 let before = self.preference.failed();
-                self.preference.on_connected(link.carrier(), overtook_datagrams, Clock::wall());
+                let now = (Instant::now(), Clock::wall());
+                self.preference.on_connected(link.carrier(), overtook_datagrams, now);
                 if self.preference.failed() != before {
                     self.remember();
                 }
