@@ -114,7 +114,7 @@ fn a_relay_restored_from_an_older_copy_gets_back_what_is_offered_again() {
     let relay = RelayProcess::start(&options).expect("the relay starts");
     proxy.set_target(Some(relay.ready().tcp));
     let key = relay.ready().key.clone();
-    let person = |name| Chat::new(at(name), proxy.address(), &key, name).expect("built");
+    let person = |name| Chat::new(at(name), proxy.address(), &key, name).expect("built").by("tcp");
     let [ada, bob, carl] = ["ada", "bob", "carl"].map(person);
 
     for who in [&ada, &bob, &carl] {

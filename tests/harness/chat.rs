@@ -99,6 +99,14 @@ impl Chat {
         Ok(Self { binary: Self::binary()?, within: None, home, way, name: name.to_owned() })
     }
 
+    /// The same person by this `--transport`: what cuts streams needs people who use them.
+    #[must_use]
+    pub fn by(self, transport: &str) -> Self {
+        let mut way = self.way;
+        way.extend(["--transport", transport].map(str::to_owned));
+        Self { way, ..self }
+    }
+
     /// The same person with another invitation.
     #[must_use]
     pub fn with_invitation(self, invitation: &Invitation) -> Self {

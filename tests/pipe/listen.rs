@@ -13,7 +13,7 @@ use protocol::{
     },
     entropy::Entropy,
     message::{MessageReader, encoding::read_varint},
-    transport::packet::ConnectionId,
+    transport::{datagram::Codepoint, packet::ConnectionId},
 };
 use tokio::net::UdpSocket;
 
@@ -62,7 +62,12 @@ impl Listener {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         while let Ok((bytes, from)) = self.socket.try_recv_from(buffer) {
             let now = self.clock.now();
-            if let Some(id) = self.endpoint.handle_datagram(now, from, &mut buffer[..bytes]) {
+            if let Some(id) = self.endpoint.handle_datagram(
+                now,
+                from,
+                Codepoint::NotCapable,
+                &mut buffer[..bytes],
+            ) {
                 self.session = Some(id);
                 self.read(id)?;
             }

@@ -2,7 +2,7 @@
 //! and `pipe send` carry messages from one program's standard input to the other's standard output.
 //!
 //! Each message is a little-endian `u32` length and so many bytes. All of them travel in one stream,
-//! sealed, after the usual handshake; only rooms, histories and disks are missing.
+//! sealed, after the usual handshake; only rooms, histories, disks and congestion marks are missing.
 
 mod listen;
 mod send;

@@ -10,6 +10,7 @@ use protocol::{
     connection::{InitiatorConfig, datagram::Client},
     entropy::Entropy,
     message::encoding::write_varint,
+    transport::datagram::Codepoint,
 };
 use tokio::{net::UdpSocket, sync::mpsc};
 
@@ -46,10 +47,10 @@ impl Sender {
         let mut is_over = false;
         loop {
             self.flush();
-            let session = self.client.session();
-            let is_flushed = session.as_ref().is_some_and(|session| session.is_flushed());
-            if is_over && is_flushed {
-                self.client.session().into_iter().for_each(|session| session.close());
+            if is_over
+                && let Some(session) = self.client.session().filter(|session| session.is_flushed())
+            {
+                session.close();
                 self.flush();
                 return Ok(());
             }
@@ -57,7 +58,9 @@ impl Sender {
             tokio::select! {
                 message = messages.recv(), if has_room && !is_over => match message {
                     Some(message) => {
-                        self.client.session().into_iter().for_each(|session| session.write(&message));
+                        if let Some(session) = self.client.session() {
+                            session.write(&message);
+                        }
                     }
                     None => is_over = true,
                 },
@@ -73,7 +76,11 @@ impl Sender {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         while let Ok((bytes, from)) = self.socket.try_recv_from(buffer) {
             if from == self.peer {
-                let taken = self.client.handle_datagram(self.clock.now(), &mut buffer[..bytes]);
+                let taken = self.client.handle_datagram(
+                    self.clock.now(),
+                    Codepoint::NotCapable,
+                    &mut buffer[..bytes],
+                );
                 taken.map_err(io::Error::other)?;
             }
         }

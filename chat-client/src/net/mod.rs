@@ -6,6 +6,8 @@
 //! ```
 
 pub mod discovery;
+#[cfg(test)]
+mod pause_tests;
 pub mod preference;
 pub mod race;
 mod socket;

@@ -25,7 +25,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// A bound socket, and who is at the other end.
 #[derive(Debug)]
 pub(super) struct Socket {
-    socket: UdpSocket,
+    io: UdpSocket,
     state: UdpSocketState,
     peer: SocketAddr,
     received: Vec<u8>,
@@ -52,7 +52,7 @@ impl Socket {
         options.set_send_buffer_size(BUFFER_BYTES)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         Ok(Self {
-            socket: UdpSocket::from_std(socket)?,
+            io: UdpSocket::from_std(socket)?,
             state,
             peer,
             received: vec![0; RECEIVE_BYTES * RECEIVE_BATCH],
@@ -71,24 +71,24 @@ impl Socket {
 
     /// Waits until it can be written to: before the runtime has seen that once, nothing is sent.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
+        self.io.writable().await
     }
 
     /// Waits until there may be something to receive.
     pub(super) async fn readable(&self) {
         // An error belongs to something that was sent before: it is lost, and sent again as such.
-        let _ = self.socket.readable().await;
+        let _ = self.io.readable().await;
     }
 
     /// Receives once, and gives every datagram of the peer to `take`, with the codepoint it came
     /// with. False if there are none.
     pub(super) fn receive(&mut self, mut take: impl FnMut(Codepoint, &mut [u8])) -> bool {
-        let Self { socket, state, peer, received, meta, .. } = self;
+        let Self { io, state, peer, received, meta, .. } = self;
         let mut slices = received.chunks_mut(RECEIVE_BYTES).map(IoSliceMut::new);
         let mut slices: [IoSliceMut<'_>; RECEIVE_BATCH] =
             std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
-        let receive = || state.recv(UdpSockRef::from(&*socket), &mut slices, meta);
-        let Ok(count) = socket.try_io(Interest::READABLE, receive) else { return false };
+        let receive = || state.recv(UdpSockRef::from(&*io), &mut slices, meta);
+        let Ok(count) = io.try_io(Interest::READABLE, receive) else { return false };
         for (bytes, meta) in received.chunks_mut(RECEIVE_BYTES).zip(&*meta).take(count) {
             if meta.addr == *peer {
                 let codepoint = Codepoint::from_bits(meta.ecn.map_or(0, |ecn| ecn as u8));
@@ -129,8 +129,8 @@ impl Socket {
             segment_size: (self.joined.len() > self.segment).then_some(self.segment),
             src_ip: None,
         };
-        let send = || self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
-        self.refused = self.socket.try_io(Interest::WRITABLE, send).err();
+        let send = || self.state.try_send(UdpSockRef::from(&self.io), &transmit);
+        self.refused = self.io.try_io(Interest::WRITABLE, send).err();
         self.joined.clear();
     }
 
@@ -141,13 +141,13 @@ impl Socket {
 
     /// The options that matter, as the kernel reports them.
     pub(super) fn options(&self) -> Vec<(String, String)> {
-        let socket = socket2::SockRef::from(&self.socket);
+        let socket = socket2::SockRef::from(&self.io);
         let show = |name: &str, value: io::Result<String>| {
             (name.to_owned(), value.unwrap_or_else(|error| format!("unknown: {error}")))
         };
         let joined = |most: usize| Ok(format!("up to {most} datagrams"));
         vec![
-            show("local address", self.socket.local_addr().map(|address| address.to_string())),
+            show("local address", self.io.local_addr().map(|address| address.to_string())),
             show("peer address", Ok(self.peer.to_string())),
             show("SO_RCVBUF", socket.recv_buffer_size().map(|bytes| format!("{bytes} bytes"))),
             show("SO_SNDBUF", socket.send_buffer_size().map(|bytes| format!("{bytes} bytes"))),

@@ -104,6 +104,8 @@ impl Link {
             // and by. What arrives until then is acknowledged all the same.
             if reading == Reading::Wanted {
                 self.take_whole_messages();
+                // What was taken is new credit, which its sender may be waiting for.
+                self.send_due();
                 if !self.inbox.is_empty() || self.ended.is_some() {
                     return Ok(Stream::Open);
                 }

@@ -113,7 +113,7 @@ fn at(person: &Chat) -> String {
 fn register(directory: &Path, proxy: &Proxy, key: &str) -> Vec<Chat> {
     let person = |index| {
         let name = format!("person{index}");
-        Chat::new(directory.join(&name), proxy.address(), key, &name).expect("built")
+        Chat::new(directory.join(&name), proxy.address(), key, &name).expect("built").by("tcp")
     };
     let people: Vec<_> = (0..PEOPLE).map(person).collect();
     let everybody = |acts: &(dyn Fn(usize, &Chat) + Sync)| {

@@ -86,7 +86,7 @@ impl Place {
 
     /// Somebody at a shell, without a screen.
     fn chat(&self, name: &str) -> Chat {
-        Chat::new(self.path(name), self.proxy.address(), &self.key, name).expect("built")
+        Chat::new(self.path(name), self.proxy.address(), &self.key, name).expect("built").by("tcp")
     }
 
     /// Lets somebody without a screen say lines in the lobby, each a message.
