@@ -1,12 +1,12 @@
-//! Two hosts joined by a cable on which the kernel drops what a test wants dropped: what programs
-//! meet on a real network, without one.
+//! Two hosts joined by a cable on which the kernel drops or marks what a test wants it to: what
+//! programs meet on a real network, without one.
 //!
 //! ```text
 //!   near 10.77.0.1 ──── wire ──── 10.77.0.2 far
 //!        fd77::1                  fd77::2
 //! ```
 //!
-//! Each host drops on arrival, as a cable does: a sender whose own kernel drops hears of it.
+//! It happens on arrival, as a cable does it: a sender whose own kernel drops hears of it.
 
 use std::{
     fmt::{self, Write as _},
@@ -30,13 +30,24 @@ pub struct Network {
     far: Arc<Loopback>,
 }
 
-/// What is dropped, in both directions.
+/// What happens to some, in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Of what.
     pub what: What,
     /// How much, chosen by chance.
     pub percent: u8,
+    /// What happens to it.
+    pub fate: Fate,
+}
+
+/// What happens to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is lost.
+    Drop,
+    /// It is marked as a busy router does (RFC 3168), if its sender takes part in that.
+    Mark,
 }
 
 /// Packets of a kind.
@@ -53,9 +64,9 @@ pub enum What {
 }
 
 impl Rule {
-    /// All of it.
+    /// All of it is lost.
     pub const fn block(what: What) -> Self {
-        Self { what, percent: 100 }
+        Self { what, percent: 100, fate: Fate::Drop }
     }
 }
 
@@ -67,10 +78,16 @@ impl fmt::Display for Rule {
             What::Tcp => "meta l4proto tcp ",
             What::V6 => "meta nfproto ipv6 ",
         })?;
-        match self.percent {
-            100.. => f.write_str("counter drop"),
-            percent => write!(f, "numgen random mod 100 < {percent} counter drop"),
+        if self.fate == Fate::Mark {
+            f.write_str("ip ecn ect0 ")?;
         }
+        if self.percent < 100 {
+            write!(f, "numgen random mod 100 < {} ", self.percent)?;
+        }
+        f.write_str(match self.fate {
+            Fate::Drop => "counter drop",
+            Fate::Mark => "counter ip ecn set ce",
+        })
     }
 }
 
@@ -100,7 +117,7 @@ impl Network {
             }
         }
         let network = Self { near: Arc::new(near), far: Arc::new(far) };
-        network.drop_only(&[])?;
+        network.impose(&[])?;
         Ok(network)
     }
 
@@ -114,15 +131,15 @@ impl Network {
         Arc::clone(&self.far)
     }
 
-    /// From now on this is dropped, and nothing else.
+    /// From now on this happens, and nothing else.
     ///
     /// # Errors
     ///
     /// If the kernel does not do it.
-    pub fn drop_only(&self, rules: &[Rule]) -> io::Result<()> {
+    pub fn impose(&self, rules: &[Rule]) -> io::Result<()> {
         // In one transaction: no packet meets half of it.
         let mut table = String::from("table inet cable\ndelete table inet cable\n");
-        table += "table inet cable {\nchain arrival { type filter hook input priority 0;\n";
+        table += "table inet cable {\nchain arrival { type filter hook input priority mangle;\n";
         for rule in rules {
             writeln!(table, "iifname wire {rule}").map_err(io::Error::other)?;
         }
@@ -137,21 +154,21 @@ impl Network {
         Ok(())
     }
 
-    /// How many packets the present rules have dropped.
+    /// To how many packets the present rules have happened, on their arrival at each host.
     ///
     /// # Errors
     ///
     /// If the kernel does not say.
-    pub fn dropped(&self) -> io::Result<u64> {
-        let mut sum = 0;
-        for host in [&self.near, &self.far] {
+    pub fn counted(&self) -> io::Result<[u64; 2]> {
+        let mut sums = [0; 2];
+        for (host, sum) in [&self.near, &self.far].into_iter().zip(&mut sums) {
             let mut nft = host.command(Path::new("nft"));
             let table = done(&nft.args(["list", "table", "inet", "cable"]).output()?)?;
             let words: Vec<_> = table.split_whitespace().collect();
             let counts = words.windows(2).filter(|pair| pair[0] == "packets");
-            sum += counts.filter_map(|pair| pair[1].parse::<u64>().ok()).sum::<u64>();
+            *sum = counts.filter_map(|pair| pair[1].parse::<u64>().ok()).sum();
         }
-        Ok(sum)
+        Ok(sums)
     }
 }
 
@@ -169,9 +186,13 @@ mod tests {
 
     #[test]
     fn rules_read_as_the_kernel_wants_them() {
-        let lossy = Rule { what: What::Udp, percent: 20 };
+        let lossy = Rule { what: What::Udp, percent: 20, fate: Fate::Drop };
         let lossy_rule = "meta l4proto udp numgen random mod 100 < 20 counter drop";
         assert_eq!(lossy.to_string(), lossy_rule);
+        let busy = Rule { fate: Fate::Mark, ..lossy };
+        let busy_rule =
+            "meta l4proto udp ip ecn ect0 numgen random mod 100 < 20 counter ip ecn set ce";
+        assert_eq!(busy.to_string(), busy_rule);
         assert_eq!(Rule::block(What::All).to_string(), "counter drop");
         assert_eq!(Rule::block(What::V6).to_string(), "meta nfproto ipv6 counter drop");
     }

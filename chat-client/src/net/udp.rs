@@ -228,6 +228,7 @@ impl Link {
                 ),
             ),
             row("sent again", format!("{} overdue, {} further copies", stats.probed, stats.copies)),
+            row("marked", format!("{} times by routers that were busy", stats.marked)),
             row("duplicates", stats.duplicates.to_string()),
         ]
     }

@@ -9,8 +9,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use protocol::connection::datagram::Address;
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use protocol::{connection::datagram::Address, transport::datagram::Codepoint};
+use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
 
 /// What the kernel may join into one: the largest datagram there is.
@@ -39,10 +39,10 @@ pub(crate) struct DatagramSocket {
     socket: tokio::net::UdpSocket,
     state: UdpSocketState,
     index: u8,
-    /// Datagrams of one size for one receiver, that leave together.
+    /// Datagrams of one size and codepoint for one receiver, that leave together.
     joined: Vec<u8>,
     segment: usize,
-    to: Option<Route>,
+    to: Option<(Route, Codepoint)>,
 }
 
 /// Where datagrams are received into; one for all sockets of a thread.
@@ -69,14 +69,14 @@ impl DatagramSocket {
         Ok(Self { socket, state, index, joined: Vec::new(), segment: 0, to: None })
     }
 
-    /// Receives up to `rounds` times, and gives every datagram to `take`. True if there may be more;
-    /// else whoever waits in `context` is woken when there is.
+    /// Receives up to `rounds` times, and gives every datagram to `take`, with the codepoint it came
+    /// with. True if there may be more; else whoever waits in `context` is woken when there is.
     pub(crate) fn receive_rounds(
         &self,
         rounds: usize,
         context: &mut Context<'_>,
         buffer: &mut ReceiveBuffer,
-        take: &mut impl FnMut(Route, &mut [u8]),
+        take: &mut impl FnMut(Route, Codepoint, &mut [u8]),
     ) -> bool {
         (0..rounds).all(|_| self.receive(context, buffer, take))
     }
@@ -85,7 +85,7 @@ impl DatagramSocket {
         &self,
         context: &mut Context<'_>,
         buffer: &mut ReceiveBuffer,
-        take: &mut impl FnMut(Route, &mut [u8]),
+        take: &mut impl FnMut(Route, Codepoint, &mut [u8]),
     ) -> bool {
         loop {
             match self.socket.poll_recv_ready(context) {
@@ -105,8 +105,9 @@ impl DatagramSocket {
             let chunks = buffer.bytes.chunks_mut(RECEIVE_BYTES);
             for (bytes, meta) in chunks.zip(&buffer.meta).take(count) {
                 let route = Route { peer: meta.addr, local: meta.dst_ip, socket: self.index };
+                let codepoint = Codepoint::from_bits(meta.ecn.map_or(0, |ecn| ecn as u8));
                 for datagram in bytes[..meta.len].chunks_mut(meta.stride.max(1)) {
-                    take(route, datagram);
+                    take(route, codepoint, datagram);
                 }
             }
             return true;
@@ -114,9 +115,9 @@ impl DatagramSocket {
     }
 
     /// Sends a datagram, perhaps later together with others: see [`Self::flush`].
-    pub(crate) fn send(&mut self, to: Route, datagram: &[u8]) {
+    pub(crate) fn send(&mut self, to: Route, codepoint: Codepoint, datagram: &[u8]) {
         // The kernel cuts at one size; only the last piece may be shorter.
-        let is_open = self.to == Some(to)
+        let is_open = self.to == Some((to, codepoint))
             && self.joined.len().is_multiple_of(self.segment)
             && datagram.len() <= self.segment
             && self.joined.len() + datagram.len() <= SEND_BYTES
@@ -124,17 +125,17 @@ impl DatagramSocket {
         if !is_open {
             self.flush();
             self.segment = datagram.len();
-            self.to = Some(to);
+            self.to = Some((to, codepoint));
         }
         self.joined.extend_from_slice(datagram);
     }
 
     /// Hands to the kernel what waits. What it does not take is lost, and sent again as such.
     pub(crate) fn flush(&mut self) {
-        let Some(to) = self.to.take() else { return };
+        let Some((to, codepoint)) = self.to.take() else { return };
         let transmit = Transmit {
             destination: to.peer,
-            ecn: None,
+            ecn: EcnCodepoint::from_bits(codepoint.bits()),
             contents: &self.joined,
             segment_size: (self.joined.len() > self.segment).then_some(self.segment),
             src_ip: to.local,

@@ -133,14 +133,9 @@ impl Datagrams {
     pub(super) fn receive(&mut self, now: Timestamp, context: &mut Context<'_>) -> Vec<Touched> {
         let mut arrived = std::mem::take(&mut self.late);
         let Self { sockets, buffer, endpoint, part, .. } = self;
-        let mut take = |route, datagram: &mut [u8]| {
+        let mut take = |route, codepoint, datagram: &mut [u8]| {
             if part.has(datagram) {
-                arrived.extend(endpoint.handle_datagram(
-                    now,
-                    route,
-                    Codepoint::NotCapable,
-                    datagram,
-                ));
+                arrived.extend(endpoint.handle_datagram(now, route, codepoint, datagram));
             }
         };
         for socket in sockets {
@@ -233,14 +228,9 @@ impl Datagrams {
         if !strangers.are_due(begun) {
             return;
         }
-        let mut take = |route, datagram: &mut [u8]| {
+        let mut take = |route, codepoint, datagram: &mut [u8]| {
             if part.has(datagram) {
-                late.extend(endpoint.handle_datagram(
-                    begun,
-                    route,
-                    Codepoint::NotCapable,
-                    datagram,
-                ));
+                late.extend(endpoint.handle_datagram(begun, route, codepoint, datagram));
             }
         };
         let mut is_more = strangers.receive(context, buffer, &mut take);
@@ -267,7 +257,7 @@ impl Datagrams {
     /// Sends what belongs to no session.
     fn send_clear(&mut self) {
         while let Some((route, packet)) = self.endpoint.poll_packet() {
-            self.send(route, &packet);
+            self.send(route, Codepoint::NotCapable, &packet);
         }
     }
 
@@ -281,16 +271,18 @@ impl Datagrams {
     fn send_session(&mut self, now: Timestamp, id: ConnectionId) {
         let mut packet = std::mem::take(&mut self.packet);
         packet.clear();
+        let session = self.endpoint.session(id);
+        let codepoint = session.map_or(Codepoint::NotCapable, |session| session.codepoint());
         while let Some(route) = self.endpoint.poll_session(now, id, &mut packet) {
-            self.send(route, &packet);
+            self.send(route, codepoint, &packet);
             packet.clear();
         }
         self.packet = packet;
     }
 
-    fn send(&mut self, route: Route, packet: &[u8]) {
+    fn send(&mut self, route: Route, codepoint: Codepoint, packet: &[u8]) {
         if let Some(socket) = self.sockets.get_mut(usize::from(route.socket())) {
-            socket.send(route, packet);
+            socket.send(route, codepoint, packet);
         }
     }
 

@@ -8,7 +8,7 @@
 
 use std::{task::Context, time::Duration};
 
-use protocol::time::Timestamp;
+use protocol::{time::Timestamp, transport::datagram::Codepoint};
 
 use crate::net::udp::{DatagramSocket, ReceiveBuffer, Route};
 
@@ -47,12 +47,12 @@ impl Strangers {
         &mut self,
         context: &mut Context<'_>,
         buffer: &mut ReceiveBuffer,
-        take: &mut impl FnMut(Route, &mut [u8]),
+        take: &mut impl FnMut(Route, Codepoint, &mut [u8]),
     ) -> bool {
         let (mut is_more, mut taken) = (false, 0);
-        let mut take = |route, datagram: &mut [u8]| {
+        let mut take = |route, codepoint, datagram: &mut [u8]| {
             taken += 1;
-            take(route, datagram);
+            take(route, codepoint, datagram);
         };
         for socket in &self.sockets {
             is_more |= socket.receive_rounds(RECEIVES_PER_SERVING, context, buffer, &mut take);

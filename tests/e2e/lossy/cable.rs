@@ -9,17 +9,18 @@ use std::{
 
 use harness::{
     chat::Chat,
-    network::{FAR_V4, Rule, What},
+    network::{FAR_V4, Fate, Rule, What},
     path::Path,
 };
 use protocol::lab::fault::Faults;
 
-use super::{Listening, Scene, bad, finish, logins, network};
+use super::{Listening, Scene, bad, finding, finish, logins, network};
 
 const INSTEAD: &str = "a proxy on loopback stands in";
 
 const MESSAGES: usize = 1_000;
 const LOST_PERCENT: u8 = 20;
+const MARKED_PERCENT: u8 = 10;
 /// Longer than any timer that may send again, shorter than a silent session lives.
 const DARK: Duration = Duration::from_secs(20);
 
@@ -27,11 +28,26 @@ const DARK: Duration = Duration::from_secs(20);
 fn a_thousand_each_way_on_a_cable_that_loses_a_fifth() {
     let Some(network) = network(INSTEAD) else { return Scene::by_proxy(bad()).talk(MESSAGES) };
     let scene = Scene::by_cable(network, FAR_V4, "udp");
-    let lossy = Rule { what: What::Udp, percent: LOST_PERCENT };
-    scene.path.drop_only(&[lossy]).expect("the kernel does");
+    let lossy = Rule { what: What::Udp, percent: LOST_PERCENT, fate: Fate::Drop };
+    scene.path.impose(&[lossy]).expect("the kernel does");
     scene.talk(MESSAGES);
-    let dropped = scene.path.dropped().expect("the kernel says");
-    assert!(dropped > 100, "only {dropped} packets were lost");
+    let lost = scene.path.counted().expect("the kernel says");
+    assert!(lost.iter().all(|count| *count > 50), "only {lost:?} packets were lost");
+}
+
+#[test]
+fn marks_of_a_busy_router_are_heard_in_both_directions() {
+    let Some(network) = network("marks are not tested") else { return };
+    let scene = Scene::by_cable(network, FAR_V4, "udp");
+    let ada = &scene.people[0];
+    let _ada_hears = Listening::start(ada);
+    let busy = Rule { what: What::Udp, percent: MARKED_PERCENT, fate: Fate::Mark };
+    scene.path.impose(&[busy]).expect("the kernel does");
+    finish(scene.say(0, MESSAGES));
+    let [to_client, to_relay] = scene.path.counted().expect("the kernel says");
+    assert!(to_client > 0 && to_relay > 0, "both take part");
+    // What the relay was told by the kernel, it told the client.
+    assert_ne!(finding(ada, "udp marked").split(' ').next(), Some("0"));
 }
 
 #[test]
@@ -40,8 +56,8 @@ fn what_is_written_while_a_cable_is_cut_arrives_on_the_same_login() {
         let scene = Scene::by_cable(network, FAR_V4, "udp");
         outage(
             &scene,
-            |network| network.drop_only(&[Rule::block(What::All)]).expect("the kernel does"),
-            |network| network.drop_only(&[]).expect("the kernel does"),
+            |network| network.impose(&[Rule::block(What::All)]).expect("the kernel does"),
+            |network| network.impose(&[]).expect("the kernel does"),
         );
     } else {
         let scene = Scene::by_proxy(Faults::default());

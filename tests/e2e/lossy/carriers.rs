@@ -24,7 +24,7 @@ fn scene(host: &str) -> Option<Scene<Network>> {
 
 impl Scene<Network> {
     fn block(&self, rules: &[Rule]) {
-        self.path.drop_only(rules).expect("the kernel does");
+        self.path.impose(rules).expect("the kernel does");
     }
 }
 
