@@ -52,6 +52,8 @@ pub(super) struct Relay {
     link: Option<Link>,
     /// The look whether the other carrier is better, as `dialing`.
     looking: JoinSet<Result<Won, DialError>>,
+    /// What was learned, on its way to the disk.
+    notes: JoinSet<()>,
     /// Something else than the relay answered, last time.
     announced: Option<(RelayKey, String)>,
     clock_skew_ms: Option<i64>,
@@ -82,6 +84,7 @@ impl Relay {
             dialing: JoinSet::new(),
             link: None,
             looking: JoinSet::new(),
+            notes: JoinSet::new(),
             announced: None,
             clock_skew_ms: None,
             body_bytes_max: None,
@@ -253,15 +256,21 @@ impl Relay {
 
     /// Writes down whether datagrams get through, for later processes. It may take its time: it is
     /// only advice.
-    fn remember(&self) {
+    fn remember(&mut self) {
+        while self.notes.try_join_next().is_some() {}
         let Whereabouts { key, memory, .. } = self.at.clone();
         let failed = self.preference.failed();
-        tokio::task::spawn_blocking(move || {
+        self.notes.spawn_blocking(move || {
             let noted = Relays::load(&memory).and_then(|mut it| it.note_datagrams(key, failed));
             if let Err(error) = noted {
                 tracing::warn!(path = %memory.display(), %error, "what was learned is not kept");
             }
         });
+    }
+
+    /// Waits until what was learned is written down: the next process begins with it.
+    pub(super) async fn finish_notes(&mut self) {
+        while self.notes.join_next().await.is_some() {}
     }
 
     /// Whether a stream stands in for datagrams.

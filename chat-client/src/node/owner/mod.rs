@@ -141,6 +141,7 @@ impl Owner {
             self.drain();
         }
         self.hang_up();
+        self.relay.finish_notes().await;
     }
 
     fn hang_up(&mut self) {
