@@ -42,4 +42,28 @@ bugs! {
     RecordsNotDurable,
     /// The client says that messages are settled which are not.
     FloorTooHigh,
+    /// The relay's driver never tells a session over datagrams that its time has come.
+    RelayTimeoutIgnored,
+    /// The client's driver never does.
+    ClientTimeoutIgnored,
+    /// The relay's driver takes what one session read for another's.
+    ReadByAnother,
+    /// The client's driver gives the engine what a datagram brought twice.
+    ReadTwice,
+    /// The relay's driver takes messages off a session and loses some.
+    ReadLost,
+    /// The relay's driver gives the hub what it read last first.
+    ReadReversed,
+    /// The relay's driver sends to where a session's last datagram came from, whoever sent it.
+    AddressTrusted,
+    /// The client believes whoever says that the relay has forgotten it.
+    ResetBelieved,
+    /// The relay ends a session because of a datagram that does not open.
+    ForgeryBelieved,
+    /// The relay forgets sessions and never says so.
+    ResetNotSent,
+    /// The relay's driver ends connections and keeps their sessions.
+    SessionKept,
+    /// The relay's driver never lets a device that has attached use more memory than a stranger.
+    TrustForgotten,
 }

@@ -15,7 +15,7 @@ use chat_client::{
 };
 use protocol::{
     channel::keys::{SigningKey, StaticKey},
-    connection::{Connection, InitiatorConfig, ReceivedKind},
+    connection::InitiatorConfig,
     entropy::{Entropy, SimRng},
     ids::{ConversationId, Counter, DeviceId, Digest, MessageId, RelayKey, Seq},
     message::{
@@ -31,6 +31,7 @@ use protocol::{
 
 use super::{
     bugs::Bug,
+    carrier::{Arrived, Carrier},
     marks::{Mark, Marks},
     model::{Entry, Model, Violation},
     network::LinkId,
@@ -51,6 +52,8 @@ pub(crate) struct Person {
     pub(crate) owed: BTreeMap<LocalId, Option<(ConversationId, MessageId)>>,
     /// Counts starts, so that answers for an earlier life are not taken for this one.
     pub(crate) life: u64,
+    /// When time changes something for the program.
+    pub(crate) due: Option<Timestamp>,
 }
 
 /// A running program.
@@ -75,15 +78,22 @@ pub(crate) struct Running {
 /// The client's end of a connection.
 pub(crate) struct ClientLink {
     pub(crate) id: LinkId,
-    connection: Connection,
-    inbox: Vec<u8>,
+    pub(crate) carrier: Carrier,
+}
+
+/// How a connection is dialled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dial {
+    Stream,
+    /// With so many packets under one key.
+    Datagrams(u64),
 }
 
 /// What a pump of the engine brought besides bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Pumped {
-    /// Bytes for the network.
-    pub(crate) bytes: Vec<u8>,
+    /// Writes to a stream, or datagrams.
+    pub(crate) writes: Vec<Vec<u8>>,
     /// Something new waits for the disk.
     pub(crate) stores: bool,
     /// The engine wants a connection.
@@ -119,6 +129,7 @@ impl Person {
             running: None,
             owed: BTreeMap::new(),
             life: 0,
+            due: None,
         }
     }
 
@@ -198,73 +209,93 @@ impl Person {
         }
     }
 
-    /// Opens the client's end of a connection; the bytes are its first packet.
-    pub(crate) fn dial(&mut self, id: LinkId, relay: RelayKey, entropy: &mut Entropy) -> Vec<u8> {
-        let Some(running) = &mut self.running else { return Vec::new() };
+    /// Opens the client's end of a connection.
+    pub(crate) fn dial(
+        &mut self,
+        now: Timestamp,
+        id: LinkId,
+        how: Dial,
+        relay: RelayKey,
+        entropy: &mut Entropy,
+    ) {
+        let Some(running) = &mut self.running else { return };
         let config = InitiatorConfig::new(relay, Arc::clone(&self.key));
-        let mut connection =
-            Connection::initiator(&config, entropy).expect("a valid relay key can be dialled");
-        let first = connection.poll_transmit().unwrap_or_default();
-        running.link = Some(ClientLink { id, connection, inbox: Vec::new() });
-        first
+        let carrier = match how {
+            Dial::Stream => Carrier::over_stream(&config, entropy),
+            Dial::Datagrams(packets_per_key) => {
+                Carrier::over_datagrams(now, &config, entropy, packets_per_key)
+            }
+        };
+        running.link = Some(ClientLink { id, carrier });
     }
 }
 
 impl Running {
-    /// Takes bytes from the network. An error is a reason to hang up.
-    pub(crate) fn receive(&mut self, now: Timestamp, bytes: &[u8]) -> Result<(), String> {
-        let Some(link) = &mut self.link else { return Ok(()) };
-        link.inbox.extend_from_slice(bytes);
-        let mut inbox = std::mem::take(&mut link.inbox);
-        let mut start = 0;
-        loop {
-            let Some(link) = &mut self.link else { return Ok(()) };
-            let received = link.connection.receive(&mut inbox[start..]);
-            let Some(received) = received.map_err(|error| error.to_string())? else { break };
-            start += received.consumed;
-            match received.kind {
-                ReceivedKind::Established => {
-                    link.connection.allow_full_packets();
-                    self.engine.handle_connected(now);
-                }
-                ReceivedKind::Content(content) => {
-                    for message in MessageReader::new(content) {
-                        let message = message.map_err(|error| error.to_string())?;
-                        let message =
-                            RelayMessage::decode(message).map_err(|error| error.to_string())?;
-                        if let Some(overheard) = &mut self.overheard {
-                            overheard.push(shorten("heard", &message));
-                        }
-                        let page = match &message {
-                            RelayMessage::Page(page) => Some(page.conversation),
-                            _ => None,
-                        };
-                        let stretches = page.map(|id| stretches(&self.engine, id));
-                        overhear(&message, &self.engine, &mut self.chains, &mut self.marks);
-                        if let RelayMessage::Welcome(welcome) = &message {
-                            self.highest = Some(welcome.highest);
-                        }
-                        self.engine
-                            .handle_message(now, message)
-                            .map_err(|error| error.to_string())?;
-                        if page.map(|id| self::stretches(&self.engine, id)) < stretches {
-                            self.marks.hit(Mark::IntervalsJoined);
-                        }
-                    }
-                }
-                ReceivedKind::Handshake | ReceivedKind::Probe | ReceivedKind::Beacon(_) => {}
+    /// Takes what came from the network: why the connection is over, if it is.
+    pub(crate) fn receive(
+        &mut self,
+        now: Timestamp,
+        bytes: &mut [u8],
+        bug: Option<Bug>,
+    ) -> Result<Option<String>, Violation> {
+        let Some(link) = &mut self.link else { return Ok(None) };
+        let Arrived { is_established, content, lost } =
+            link.carrier.receive(now, bytes, bug, &mut self.marks)?;
+        if is_established {
+            self.engine.handle_connected(now);
+        }
+        Ok(self.take(now, &content).err().or(lost))
+    }
+
+    /// Gives messages to the engine. An error is a reason to hang up.
+    fn take(&mut self, now: Timestamp, content: &[u8]) -> Result<(), String> {
+        for message in MessageReader::new(content) {
+            let message = message.map_err(|error| error.to_string())?;
+            let message = RelayMessage::decode(message).map_err(|error| error.to_string())?;
+            if let Some(overheard) = &mut self.overheard {
+                overheard.push(shorten("heard", &message));
+            }
+            let page = match &message {
+                RelayMessage::Page(page) => Some(page.conversation),
+                _ => None,
+            };
+            let before = page.map(|id| stretches(&self.engine, id));
+            overhear(&message, &self.engine, &mut self.chains, &mut self.marks);
+            if let RelayMessage::Welcome(welcome) = &message {
+                self.highest = Some(welcome.highest);
+            }
+            self.engine.handle_message(now, message).map_err(|error| error.to_string())?;
+            if page.map(|id| stretches(&self.engine, id)) < before {
+                self.marks.hit(Mark::IntervalsJoined);
             }
         }
-        inbox.drain(..start);
-        if let Some(link) = &mut self.link {
-            link.inbox = inbox;
-        }
         Ok(())
+    }
+
+    /// Time has come to what [`Self::poll_timeout`] said.
+    pub(crate) fn handle_timeout(&mut self, now: Timestamp, bug: Option<Bug>) {
+        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
+        if is_due(self.engine.poll_timeout()) {
+            self.engine.handle_timeout(now);
+        }
+        if let Some(link) = &mut self.link
+            && is_due(link.carrier.poll_timeout())
+        {
+            link.carrier.handle_timeout(now, bug);
+        }
+    }
+
+    /// When time alone changes something.
+    pub(crate) fn poll_timeout(&self, bug: Option<Bug>) -> Option<Timestamp> {
+        let link = self.link.as_ref().filter(|_| bug != Some(Bug::ClientTimeoutIgnored));
+        let carrier = link.and_then(|link| link.carrier.poll_timeout());
+        [self.engine.poll_timeout(), carrier].into_iter().flatten().min()
     }
 
     /// Drains the engine's outputs, in the order the run-loop contract gives.
     pub(crate) fn pump(
         &mut self,
+        now: Timestamp,
         model: &mut Model,
         bug: Option<Bug>,
     ) -> Result<Pumped, Violation> {
@@ -275,50 +306,13 @@ impl Running {
             self.to_store.push_back(request);
             pumped.stores = true;
         }
-        let mut content = Vec::new();
-        let mut last_send = None;
-        while let Some(mut message) = self.engine.poll_transmit() {
-            if let Some(overheard) = &mut self.overheard {
-                overheard.push(shorten("said", &message));
-            }
-            if let ClientMessage::Send(send) = &mut message {
-                plant(send, bug, &mut self.transmissions);
-                let hash = envelope_hash(
-                    send.conversation,
-                    &send.envelope,
-                    &protocol::ids::sha256(&[&send.body]),
-                );
-                let envelope = Envelope::decode(&send.envelope)
-                    .map_err(|_| Violation("a client made an envelope nobody can read".into()))?;
-                model.on_transmitted((send.conversation, envelope.id()), hash)?;
-                if bug == Some(Bug::FloorTooHigh) {
-                    send.floor = envelope.counter.next();
-                }
-                if bug == Some(Bug::SendsSwapped)
-                    && let Some(before) = last_send.take()
-                {
-                    // The later one first: order within the device is lost.
-                    ClientMessage::append_to(&message, &mut content);
-                    ClientMessage::append_to(&before, &mut content);
-                    continue;
-                }
-            }
-            if bug == Some(Bug::SendsSwapped) && matches!(message, ClientMessage::Send(_)) {
-                last_send = Some(message);
-                continue;
-            }
-            message.append_to(&mut content);
-        }
-        if let Some(message) = last_send {
-            message.append_to(&mut content);
-        }
-        if let Some(link) = &mut self.link {
-            while let Some(packet) = link.connection.poll_transmit() {
-                pumped.bytes.extend_from_slice(&packet);
-            }
-            if !content.is_empty() && link.connection.is_established() {
-                seal(&mut link.connection, &content, &mut pumped.bytes);
-            }
+        // Out of its place, so that it can ask for what this has to say.
+        if let Some(mut link) = self.link.take() {
+            let mut swapped = None;
+            let next = |out: &mut Vec<u8>| self.say_next(out, &mut swapped, model, bug);
+            link.carrier.send(now, next, &mut pumped.writes)?;
+            link.carrier.look(&mut self.marks)?;
+            self.link = Some(link);
         }
         while let Some(dial) = self.engine.poll_dial() {
             match dial {
@@ -331,6 +325,53 @@ impl Running {
             pumped.events.push(event);
         }
         Ok(pumped)
+    }
+
+    /// Appends the engine's next message to `out`; false if it has none.
+    fn say_next(
+        &mut self,
+        out: &mut Vec<u8>,
+        swapped: &mut Option<ClientMessage<'static>>,
+        model: &mut Model,
+        bug: Option<Bug>,
+    ) -> Result<bool, Violation> {
+        let Some(mut message) = self.engine.poll_transmit() else {
+            let last = swapped.take();
+            if let Some(last) = &last {
+                last.append_to(out);
+            }
+            return Ok(last.is_some());
+        };
+        if let Some(overheard) = &mut self.overheard {
+            overheard.push(shorten("said", &message));
+        }
+        if let ClientMessage::Send(send) = &mut message {
+            plant(send, bug, &mut self.transmissions);
+            let hash = envelope_hash(
+                send.conversation,
+                &send.envelope,
+                &protocol::ids::sha256(&[&send.body]),
+            );
+            let envelope = Envelope::decode(&send.envelope)
+                .map_err(|_| Violation("a client made an envelope nobody can read".into()))?;
+            model.on_transmitted((send.conversation, envelope.id()), hash)?;
+            if bug == Some(Bug::FloorTooHigh) {
+                send.floor = envelope.counter.next();
+            }
+            if bug == Some(Bug::SendsSwapped) {
+                // The later one first: order within the device is lost.
+                match swapped.take() {
+                    Some(before) => {
+                        message.append_to(out);
+                        before.append_to(out);
+                    }
+                    None => *swapped = Some(message),
+                }
+                return Ok(true);
+            }
+        }
+        message.append_to(out);
+        Ok(true)
     }
 
     fn check(&self, event: &Event, model: &mut Model) -> Result<(), Violation> {
@@ -362,7 +403,7 @@ impl Running {
 
     /// True while the connection is dialled and does not stand yet.
     pub(crate) fn is_dialling(&self, id: LinkId) -> bool {
-        self.link.as_ref().is_some_and(|link| link.id == id && !link.connection.is_established())
+        self.link.as_ref().is_some_and(|link| link.id == id && !link.carrier.is_established())
     }
 
     /// What keeps this person from being done.
@@ -388,6 +429,22 @@ impl Running {
         format!(
             "{link:?}, settled {settled}, undecided {undecided:?}, (conversation, has, log) {behind:?}"
         )
+    }
+
+    /// True if every message that is not decided waits because the relay asked for that, or behind
+    /// one that does.
+    pub(crate) fn waits_as_asked(&self) -> bool {
+        let conversation = |local: &LocalId| self.names.get(local).map(|(id, _)| *id);
+        let slowed: BTreeSet<_> = self
+            .engine
+            .outbox()
+            .filter(|(_, state)| matches!(state, OutboxState::Slowed { .. }))
+            .filter_map(|(row, _)| conversation(&row.local))
+            .collect();
+        self.engine.outbox().all(|(row, state)| {
+            let behind = conversation(&row.local).is_some_and(|id| slowed.contains(&id));
+            behind || !matches!(state, OutboxState::Queued)
+        })
     }
 
     /// True if messages of this device wait for the relay's decision.
@@ -454,31 +511,6 @@ fn plant(send: &mut Send<'static>, bug: Option<Bug>, transmissions: &mut u8) {
         send.body.to_mut().push(*transmissions);
         *transmissions = transmissions.wrapping_add(1);
     }
-}
-
-/// Seals content in packets of at most the largest size, cut at messages.
-fn seal(connection: &mut Connection, content: &[u8], out: &mut Vec<u8>) {
-    let mut batch = Vec::new();
-    let mut rest = content;
-    while !rest.is_empty() {
-        let whole = whole_len(rest);
-        // An attach has to fit the small packet of a session that is not live yet.
-        if !batch.is_empty() && batch.len() + whole > 1_500 {
-            connection.seal(out, |out| out.extend_from_slice(&batch)).expect("established");
-            batch.clear();
-        }
-        batch.extend_from_slice(&rest[..whole]);
-        rest = &rest[whole..];
-    }
-    if !batch.is_empty() {
-        connection.seal(out, |out| out.extend_from_slice(&batch)).expect("established");
-    }
-}
-
-/// Length of the first message with its prefix.
-fn whole_len(content: &[u8]) -> usize {
-    let (len, prefix) = protocol::message::encoding::read_varint(content).expect("we encoded it");
-    prefix + usize::try_from(len).expect("it fits a packet")
 }
 
 fn name_of(

@@ -5,12 +5,16 @@
 //! says; `SIM_SEED=x` replays one with its trace. A failure prints the command that replays it.
 
 mod bugs;
+mod carrier;
 mod client;
 mod marks;
+mod memory;
 mod model;
 mod network;
+mod paths;
 mod relay;
 mod schedule;
+mod strangers;
 mod world;
 
 use std::{

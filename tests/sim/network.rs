@@ -78,11 +78,21 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn open(&mut self) -> LinkId {
-        self.opened += 1;
-        let id = LinkId(self.opened);
+        let id = self.next_id();
         let link = Link { last: [Timestamp::ZERO; 2], dead_from: [None; 2], closed: [false; 2] };
         self.links.insert(id, link);
         id
+    }
+
+    /// An id for a connection over datagrams, which is none of this network's.
+    pub(crate) fn next_id(&mut self) -> LinkId {
+        self.opened += 1;
+        LinkId(self.opened)
+    }
+
+    /// True if this connection is a stream.
+    pub(crate) fn has(&self, id: LinkId) -> bool {
+        self.links.contains_key(&id)
     }
 
     /// The ids of connections that no end has closed.

@@ -3,9 +3,16 @@
 use std::time::Duration;
 
 use chat_server::store::memory::Failure;
-use protocol::{entropy::SimRng, time::Timestamp};
+use protocol::{
+    entropy::SimRng,
+    lab::fault::{Faults, Loss, Rate, Share},
+    time::Timestamp,
+};
 
-use super::network::{Cut, Side, Weather};
+use super::{
+    network::{Cut, Side, Weather},
+    paths::WayFaults,
+};
 
 /// What a person does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +43,35 @@ pub(crate) enum Fault {
     RestoreRelay,
     CopyClient(usize),
     RestoreClient(usize),
+    /// Somebody's socket is somewhere else from now on.
+    Displace(usize),
+    /// Nothing passes between this person and the relay for a while.
+    Darken(usize, Duration),
+    /// Strangers send something.
+    Attack,
+    /// Many strangers knock at once.
+    Crowd,
+}
+
+/// What carries the sessions of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carriers {
+    Streams,
+    Datagrams,
+    /// Every dial decides anew.
+    Mixed,
+}
+
+/// How datagrams fare in a world, and who uses them.
+#[derive(Clone, Debug)]
+pub(crate) struct DatagramPlan {
+    pub(crate) carriers: Carriers,
+    /// By person.
+    pub(crate) ways: Vec<WayFaults>,
+    /// Packets after which either side goes to its next key.
+    pub(crate) packets_per_key: u64,
+    /// How long at most the relay takes until it answers some handshakes.
+    pub(crate) handshakes_ms: u64,
 }
 
 /// How the relay of a world is set up.
@@ -58,6 +94,9 @@ pub(crate) struct Plan {
     pub(crate) people: usize,
     pub(crate) weather: Weather,
     pub(crate) relay: RelayPlan,
+    pub(crate) datagrams: DatagramPlan,
+    /// Bytes of the longest text that anybody writes.
+    pub(crate) text_bytes_max: usize,
     pub(crate) actions: Vec<(Timestamp, usize, Action)>,
     pub(crate) faults: Vec<(Timestamp, Fault)>,
     /// No fault comes after this.
@@ -123,10 +162,81 @@ impl Plan {
             let later = copy + Duration::from_millis(rng.between(500, 20_000));
             faults.push((later, Fault::RestoreClient(person)));
         }
+        let mut rng = SimRng::new(seed ^ 0xda7a);
+        let (datagrams, text_bytes_max) = datagram_plan(&mut rng, seed, people);
+        if datagrams.carriers != Carriers::Streams {
+            for _ in 0..rng.below(16) {
+                faults.push((at(&mut rng), datagram_fault(&mut rng, people)));
+            }
+        }
         let last_fault = faults.iter().map(|(at, _)| *at).max().unwrap_or_default();
         let calm_from =
             last_fault.max(Timestamp::from_micros(1_000 * lasts_ms)) + Duration::from_secs(6);
-        Self { seed, people, weather, relay, actions, faults, calm_from }
+        Self { seed, people, weather, relay, datagrams, text_bytes_max, actions, faults, calm_from }
+    }
+}
+
+/// Who uses datagrams and how they fare; and how long texts are, which is a matter of paths that
+/// carry them in time.
+fn datagram_plan(rng: &mut SimRng, seed: u64, people: usize) -> (DatagramPlan, usize) {
+    let carriers = match seed % 6 {
+        0 => Carriers::Streams,
+        1 => Carriers::Mixed,
+        _ => Carriers::Datagrams,
+    };
+    let text_bytes_max = if rng.chance(1, 8) { 6_000 } else { 0 };
+    let ways = (0..people).map(|_| way(rng, text_bytes_max > 0));
+    let plan = DatagramPlan {
+        carriers,
+        ways: ways.collect(),
+        packets_per_key: if rng.chance(1, 2) { rng.between(4, 60) } else { u64::MAX },
+        handshakes_ms: if rng.chance(1, 2) { 1 } else { rng.between(2, 40) },
+    };
+    (plan, text_bytes_max)
+}
+
+fn way(rng: &mut SimRng, is_wide: bool) -> WayFaults {
+    let up = path(rng, is_wide);
+    let down = if rng.chance(1, 2) { up.clone() } else { path(rng, is_wide) };
+    WayFaults { up, down }
+}
+
+/// One direction.
+fn path(rng: &mut SimRng, is_wide: bool) -> Faults {
+    let small = |number| u32::try_from(number).expect("small");
+    let percent = |rng: &mut SimRng, max| Share::percent(small(rng.between(0, max)));
+    let loss = match rng.below(4) {
+        0 => Loss::None,
+        1 => Loss::bursts(percent(rng, 30), small(rng.between(2, 12))),
+        _ => Loss::Independent(percent(rng, 50)),
+    };
+    let slowest = if is_wide { 200_000 } else { 20_000 };
+    Faults {
+        delay: Duration::from_micros(rng.between(200, 200_000)),
+        jitter: Duration::from_micros(rng.below(20_000)),
+        loss,
+        duplicate: percent(rng, 20),
+        corrupt: percent(rng, 10),
+        reorder: (percent(rng, 20), Duration::from_millis(rng.between(1, 80))),
+        rate: rng.chance(1, 3).then(|| Rate {
+            bytes_per_second: rng.between(slowest, 2_000_000),
+            queue_bytes: rng.between(5_000, 200_000),
+        }),
+        datagram_bytes_max: match rng.below(4) {
+            0 => usize::try_from(rng.between(1_200, 1_500)).expect("small"),
+            _ => 0,
+        },
+        blackouts: Vec::new(),
+    }
+}
+
+fn datagram_fault(rng: &mut SimRng, people: usize) -> Fault {
+    let person = usize::try_from(rng.below(people as u64)).expect("small");
+    match rng.below(10) {
+        0..=2 => Fault::Displace(person),
+        3..=4 => Fault::Darken(person, Duration::from_millis(rng.between(100, 9_000))),
+        5 => Fault::Crowd,
+        _ => Fault::Attack,
     }
 }
 
