@@ -99,3 +99,22 @@ fn nothing_is_lost_doubled_or_reordered_on_any_path() {
         assert!(run.is_ok(), "seed {seed} failed");
     }
 }
+
+#[test]
+fn a_path_that_becomes_narrower_is_noticed_also_when_every_packet_is_large() {
+    let wide = Faults { delay: 20 * MS, ..Faults::default() };
+    for algorithm in ALGORITHMS {
+        let mut world = World::new(&wide, algorithm, 1, 1);
+        let bytes = vec![0; 200_000];
+        world.write(0, 0, &bytes);
+        while world.ends[0].transport.datagram_bytes() <= 1_350 {
+            world.run_until(world.now + MS);
+        }
+        for link in &mut world.links {
+            link.set_faults(Faults { datagram_bytes_max: 1_250, ..wide.clone() });
+        }
+        world.write(0, 0, &bytes);
+        world.run_until(world.now + SETTLE);
+        assert!(world.is_finished(), "{algorithm:?} {:?}", world.ends[0].transport.stats());
+    }
+}

@@ -148,17 +148,6 @@ impl Carrier {
         if let Self::Datagrams(end) = self
             && let Some(session) = end.client.established()
         {
-            if std::env::var("DBG").is_ok() {
-                eprintln!(
-                    "DBG CLIENT window {:?} rtt {:?} due {:?} {:?} kept {:?} size {}",
-                    session.window(),
-                    session.rtt().smoothed(),
-                    session.poll_timeout(),
-                    session.stats(),
-                    session.kept_bytes(),
-                    session.datagram_bytes()
-                );
-            }
             end.seen.note(session, marks);
             memory::check_session(session, true)?;
         }

@@ -245,18 +245,6 @@ impl Door {
             )));
         }
         let Some(session) = self.endpoint.session(id) else { return Ok(()) };
-        if std::env::var("DBG").is_ok() {
-            eprintln!(
-                "DBG {:?} {:?} window {:?} rtt {:?} due {:?} {:?} kept {:?}",
-                known.link,
-                known.place,
-                session.window(),
-                session.rtt().smoothed(),
-                known.due,
-                session.stats(),
-                session.kept_bytes()
-            );
-        }
         known.seen.note(session, marks);
         memory::check_session(session, known.is_trusted)
     }

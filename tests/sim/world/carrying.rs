@@ -124,22 +124,6 @@ impl World {
 
     /// A datagram arrives; whoever sent it.
     pub(super) fn deliver(&mut self, delivery: Delivery) -> Result<(), Violation> {
-        if self.trace.is_some() {
-            match &delivery {
-                Delivery::ToRelay(p, d) => eprintln!(
-                    "DBG {} up {p:?} {} {:?}",
-                    self.now.as_micros(),
-                    d.len(),
-                    &d[..d.len().min(16)]
-                ),
-                Delivery::ToClient(l, d) => eprintln!(
-                    "DBG {} down {l:?} {} {:?}",
-                    self.now.as_micros(),
-                    d.len(),
-                    &d[..d.len().min(16)]
-                ),
-            }
-        }
         match delivery {
             Delivery::ToRelay(from, mut datagram) => {
                 let (now, wall) = (self.now, self.wall());
@@ -230,15 +214,6 @@ impl World {
                 if let Some(place) = self.paths.place(link) {
                     self.strangers.overhear_up(place, bytes);
                 }
-                if self.trace.is_some() {
-                    eprintln!(
-                        "DBG {} client sends {link:?} {:?} {} {:?}",
-                        self.now.as_micros(),
-                        self.paths.place(link),
-                        bytes.len(),
-                        &bytes[..bytes.len().min(16)]
-                    );
-                }
                 self.paths.send_up(self.now, link, bytes);
             }
         }
@@ -311,14 +286,6 @@ impl World {
         for (to, datagram) in pumped.datagrams {
             if let Some(link) = self.paths.link_at(to) {
                 self.strangers.overhear_down(link, &datagram);
-            }
-            if self.trace.is_some() {
-                eprintln!(
-                    "DBG {} relay sends {to:?} {} {:?}",
-                    now.as_micros(),
-                    datagram.len(),
-                    &datagram[..datagram.len().min(8)]
-                );
             }
             self.paths.send_down(now, to, &datagram);
         }

@@ -138,9 +138,6 @@ impl World {
         let packets_per_key = plan.datagrams.packets_per_key;
         let relay = Relay::new(&plan.relay, packets_per_key, &mut entropy);
         let people = (0..plan.people).map(|n| Person::new(&format!("person{n}"), &mut entropy));
-        if std::env::var("DBG").is_ok() {
-            eprintln!("DBG PLAN {plan:?}");
-        }
         let mut world = Self {
             now: Timestamp::from_micros(1),
             people: people.collect(),

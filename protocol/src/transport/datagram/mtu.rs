@@ -54,15 +54,21 @@ impl Sizes {
     }
 
     /// A packet of this size arrived.
-    pub(super) const fn on_acked(&mut self, bytes: usize) {
-        if bytes >= self.current() {
+    pub(super) fn on_acked(&mut self, bytes: usize) {
+        if self.is_large(bytes) {
             self.full_lost = 0;
         }
     }
 
+    /// Whether a packet needs the size that is in use: it would not fit the one below. Few have it to
+    /// the byte.
+    fn is_large(&self, bytes: usize) -> bool {
+        self.current > 0 && bytes > DATAGRAM_SIZES[self.current - 1]
+    }
+
     /// A packet of this size was lost. True if the path counts as narrow again.
     pub(super) fn on_lost(&mut self, bytes: usize) -> bool {
-        if self.current == 0 || bytes < self.current() {
+        if !self.is_large(bytes) {
             return false;
         }
         self.full_lost += 1;
@@ -72,6 +78,16 @@ impl Sizes {
             *self = Self { tries: SIZE_PROBES_MAX, ..Self::default() };
         }
         is_black_hole
+    }
+
+    /// Nothing is heard any more. Where every packet is large that is all that a black hole shows.
+    /// True if the size changes; larger ones are tried again.
+    pub(super) fn on_silence(&mut self) -> bool {
+        let is_larger = self.current > 0;
+        if is_larger {
+            *self = Self { is_wanted: self.is_wanted, ..Self::default() };
+        }
+        is_larger
     }
 }
 
@@ -104,12 +120,23 @@ mod tests {
         for _ in 1..BLACK_HOLE_PACKETS {
             assert!(!sizes.on_lost(1_350));
         }
-        sizes.on_acked(1_350);
+        sizes.on_acked(1_201);
         assert!(!sizes.on_lost(200));
         for _ in 1..BLACK_HOLE_PACKETS {
             assert!(!sizes.on_lost(1_350));
         }
-        assert!(sizes.on_lost(1_350));
-        assert_eq!(sizes.current(), 1_200);
+        assert!(sizes.on_lost(1_344), "few have the size to the byte");
+        assert_eq!((sizes.current(), sizes.next_probe()), (1_200, None));
+    }
+
+    #[test]
+    fn in_silence_packets_become_small_and_grow_again_afterwards() {
+        let mut sizes = Sizes::default();
+        assert!(!sizes.on_silence());
+        sizes.note_full();
+        sizes.next_probe();
+        sizes.on_probe_acked(1_350);
+        assert!(sizes.on_silence());
+        assert_eq!((sizes.current(), sizes.next_probe()), (1_200, Some(1_350)));
     }
 }

@@ -179,6 +179,9 @@ impl Transport {
         if now.since(self.probing.since) >= interval {
             self.probing.silent = self.probing.silent.saturating_add(1);
             self.probing.since = now;
+            if self.probing.silent > PATIENT_PROBES && self.sizes.on_silence() {
+                self.controller.set_datagram_bytes(self.sizes.current() as u64);
+            }
         }
     }
 
