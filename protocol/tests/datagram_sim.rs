@@ -14,7 +14,10 @@ use protocol::{
     transport::datagram::Algorithm,
 };
 
-use crate::pair::World;
+use crate::pair::{
+    World,
+    falsify::{Bug, Falsifier},
+};
 
 /// Taken in turn.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Bbr, Algorithm::Cubic, Algorithm::NewReno];
@@ -22,8 +25,11 @@ const MS: Duration = Duration::from_millis(1);
 /// Everything has arrived so long after the faults stopped.
 const SETTLE: Duration = Duration::from_secs(30);
 
+/// Within how many schedules a planted bug has to be found.
+const BUG_FOUND_WITHIN: u64 = 1_000;
+
 /// A schedule drawn from a seed: a path that is bad for a while, and messages both ways.
-fn schedule(seed: u64) {
+fn schedule(seed: u64, bug: Option<Bug>) {
     let rng = &mut SimRng::new(seed);
     let small = |number| u32::try_from(number).expect("small");
     let percent = |rng: &mut SimRng, max| Share::percent(small(rng.below(max)));
@@ -50,6 +56,7 @@ fn schedule(seed: u64) {
     };
     let algorithm = ALGORITHMS[small(seed % 3) as usize];
     let mut world = World::new(&faults, algorithm, seed, 4);
+    world.falsifiers = [bug.map(Falsifier::new), bug.map(Falsifier::new)];
     let bad_until = world.now + bad_for;
     while world.now < bad_until {
         let side = usize::from(rng.chance(1, 2));
@@ -95,8 +102,19 @@ fn schedule(seed: u64) {
 fn nothing_is_lost_doubled_or_reordered_on_any_path() {
     let seeds = std::env::var("SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     for seed in 0..seeds.unwrap_or(1_000) {
-        let run = std::panic::catch_unwind(|| schedule(seed));
+        let run = std::panic::catch_unwind(|| schedule(seed, None));
         assert!(run.is_ok(), "seed {seed} failed");
+    }
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    for bug in Bug::ALL {
+        let is_found =
+            |seed: &u64| std::panic::catch_unwind(|| schedule(*seed, Some(bug))).is_err();
+        let found = (0..BUG_FOUND_WITHIN).find(is_found);
+        assert!(found.is_some(), "{bug:?} was not found");
+        println!("{bug:?}: found by seed {found:?}");
     }
 }
 

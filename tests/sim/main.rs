@@ -1,5 +1,15 @@
-//! The simulation: real engines, the real hub and sessions, the real channel; a network, disks and
-//! time of our own.
+//! The simulation: real engines, the real hub and sessions, the real channels over streams and over
+//! datagrams; networks, disks and time of our own.
+//!
+//! ```text
+//!   schedule   what a seed stands for: people, paths, what they do, what goes wrong
+//!   world      everything in one place; each step asks the model
+//!   client     an engine on a disk, and its carrier: a stream or datagrams
+//!   relay      hub, sessions and store; its ends of streams, and its door for datagrams
+//!   network    streams; `paths` are those of datagrams, `strangers` what is hostile on them
+//!   model      what must be true; `memory` what may be kept; `marks` what must have happened
+//!   bugs       what all this must find
+//! ```
 //!
 //! `cargo sim` runs a fixed set of schedules; `SIM_SEEDS=N` runs N more, from where `SIM_FROM`
 //! says; `SIM_SEED=x` replays one with its trace. A failure prints the command that replays it.
@@ -34,11 +44,11 @@ use self::{
 };
 
 /// Schedules that every run checks.
-const SCHEDULES: u64 = 10_000;
+const SCHEDULES: u64 = 12_000;
 /// How often those must hit each mark.
 const MARK_HITS_MIN: u64 = 100;
 /// Within how many schedules a planted bug has to be found.
-const BUG_FOUND_WITHIN: u64 = 200;
+const BUG_FOUND_WITHIN: u64 = 1_000;
 /// Last lines of a failed schedule's trace that are shown.
 const TRACE_LINES_SHOWN: usize = 200;
 

@@ -85,7 +85,7 @@ marks! {
     PersistentCongestion,
     /// The path carried larger datagrams, and was used so.
     SizeRaised,
-    /// Strangers sent something to an end that had a session.
+    /// Strangers sent what they had recorded, changed or invented.
     StrangersHeard,
 }
 

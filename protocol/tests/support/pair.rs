@@ -1,6 +1,8 @@
 //! Two sides of the datagram transport on a path with faults, in virtual time. Whatever is read is
 //! compared with what was written, byte by byte.
 
+pub(crate) mod falsify;
+
 use std::{collections::VecDeque, time::Duration};
 
 use protocol::{
@@ -8,6 +10,8 @@ use protocol::{
     time::Timestamp,
     transport::datagram::{Algorithm, Codepoint, StreamKey, Transport, Trust},
 };
+
+use self::falsify::Falsifier;
 
 /// Kind, connection id towards the relay, flags, number, tag: of the client, and of the relay.
 const OVERHEAD_BYTES: [usize; 2] = [30, 22];
@@ -33,6 +37,8 @@ pub(crate) struct World {
     /// From the first to the second, and back.
     pub(crate) links: [Link; 2],
     pub(crate) packets: u64,
+    /// What either side hears goes through these first.
+    pub(crate) falsifiers: [Option<Falsifier>; 2],
 }
 
 fn key(conversation: usize) -> StreamKey {
@@ -62,6 +68,7 @@ impl World {
             ends: OVERHEAD_BYTES.map(end),
             links: [link(seed * 2), link(seed * 2 + 1)],
             packets: 0,
+            falsifiers: [const { None }; 2],
         }
     }
 
@@ -105,9 +112,13 @@ impl World {
             if checksum(content, number) != u64::from_be_bytes(*sum) {
                 continue;
             }
+            let (number, content) = match &mut self.falsifiers[side] {
+                Some(falsifier) => (falsifier.number(number), falsifier.content(content)),
+                None => (number, content.to_vec()),
+            };
             let transport = &mut self.ends[side].transport;
             transport
-                .handle_packet(self.now, number, Codepoint::NotCapable, content)
+                .handle_packet(self.now, number, Codepoint::NotCapable, &content)
                 .expect("an honest peer");
             self.read(side);
         }
