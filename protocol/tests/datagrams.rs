@@ -270,6 +270,24 @@ fn a_device_that_never_left_is_found_where_it_was() {
 }
 
 #[test]
+fn a_name_that_was_overtaken_by_a_newer_one_is_not_used_again() {
+    let now = Timestamp::from_micros(1);
+    let end = || Transport::new(now, Algorithm::default(), None, Trust::Known, 30);
+    let (mut tells, mut hears) = (end(), end());
+    let packets = [1, 2].map(|name| {
+        let mut packet = Vec::new();
+        tells.rename([name; 24]);
+        (tells.poll_packet(now, &mut packet).expect("it has to be told"), packet)
+    });
+    let mut hear = |(number, packet): &(u64, Vec<u8>)| {
+        hears.handle_packet(now, *number, Codepoint::NotCapable, packet).expect("honest");
+        hears.take_name()
+    };
+    assert_eq!(hear(&packets[1]), Some([2; 24]));
+    assert_eq!(hear(&packets[0]), None);
+}
+
+#[test]
 fn where_a_peer_is_can_be_shown_with_a_full_window() {
     let now = Timestamp::from_micros(1);
     let end = || Transport::new(now, Algorithm::default(), None, Trust::Known, 30);

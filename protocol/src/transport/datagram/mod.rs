@@ -99,6 +99,8 @@ pub struct Transport {
     is_name_due: bool,
     /// What the peer told of that.
     told_name: Option<[u8; NAME_BYTES]>,
+    /// The packet that told it last: one that it has overtaken tells an older one.
+    name_told_by: Option<u64>,
     /// Credit that the peer has to be told.
     credit: Option<u64>,
     trust: Trust,
@@ -197,6 +199,7 @@ impl Transport {
             name: None,
             is_name_due: false,
             told_name: None,
+            name_told_by: None,
             credit: None,
             trust,
             closing: Closing::No,
@@ -271,7 +274,10 @@ impl Transport {
                 }
                 Frame::Response(bytes) => self.proof = Some(bytes),
                 Frame::Close => self.closing = Closing::Closed,
-                Frame::Name(bytes) => self.told_name = Some(bytes),
+                Frame::Name(bytes) if self.name_told_by.is_none_or(|last| number > last) => {
+                    (self.told_name, self.name_told_by) = (Some(bytes), Some(number));
+                }
+                Frame::Name(_) => {}
                 Frame::Congested(packets) => self.on_congested(now, packets),
             }
         }
