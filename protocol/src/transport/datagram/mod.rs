@@ -274,10 +274,11 @@ impl Transport {
                 }
                 Frame::Response(bytes) => self.proof = Some(bytes),
                 Frame::Close => self.closing = Closing::Closed,
-                Frame::Name(bytes) if self.name_told_by.is_none_or(|last| number > last) => {
-                    (self.told_name, self.name_told_by) = (Some(bytes), Some(number));
+                Frame::Name(bytes) => {
+                    if self.name_told_by.is_none_or(|last| number > last) {
+                        (self.told_name, self.name_told_by) = (Some(bytes), Some(number));
+                    }
                 }
-                Frame::Name(_) => {}
                 Frame::Congested(packets) => self.on_congested(now, packets),
             }
         }

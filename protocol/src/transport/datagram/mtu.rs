@@ -12,8 +12,10 @@ pub(super) struct Sizes {
     is_wanted: bool,
     is_probing: bool,
     tries: u8,
-    /// Full packets lost since one arrived.
-    full_lost: u8,
+    /// Large packets lost since one arrived.
+    large_lost: u8,
+    /// Large packets below this number may be lost: later ones have arrived.
+    arrived_below: u64,
 }
 
 impl Sizes {
@@ -54,9 +56,10 @@ impl Sizes {
     }
 
     /// A packet of this size arrived.
-    pub(super) fn on_acked(&mut self, bytes: usize) {
+    pub(super) fn on_acked(&mut self, number: u64, bytes: usize) {
         if self.is_large(bytes) {
-            self.full_lost = 0;
+            self.large_lost = 0;
+            self.arrived_below = self.arrived_below.max(number);
         }
     }
 
@@ -67,12 +70,13 @@ impl Sizes {
     }
 
     /// A packet of this size was lost. True if the path counts as narrow again.
-    pub(super) fn on_lost(&mut self, bytes: usize) -> bool {
-        if !self.is_large(bytes) {
+    pub(super) fn on_lost(&mut self, number: u64, bytes: usize) -> bool {
+        // A queue that overflows loses many in a row, and then the next arrive.
+        if !self.is_large(bytes) || number < self.arrived_below {
             return false;
         }
-        self.full_lost += 1;
-        let is_black_hole = self.full_lost >= BLACK_HOLE_PACKETS;
+        self.large_lost += 1;
+        let is_black_hole = self.large_lost >= BLACK_HOLE_PACKETS;
         if is_black_hole {
             // Not tried again: the next path begins anew.
             *self = Self { tries: SIZE_PROBES_MAX, ..Self::default() };
@@ -117,15 +121,18 @@ mod tests {
         sizes.note_full();
         sizes.next_probe();
         sizes.on_probe_acked(1_350);
-        for _ in 1..BLACK_HOLE_PACKETS {
-            assert!(!sizes.on_lost(1_350));
+        for number in 1..BLACK_HOLE_PACKETS.into() {
+            assert!(!sizes.on_lost(number, 1_350));
         }
-        sizes.on_acked(1_201);
-        assert!(!sizes.on_lost(200));
-        for _ in 1..BLACK_HOLE_PACKETS {
-            assert!(!sizes.on_lost(1_350));
+        sizes.on_acked(20, 1_201);
+        for number in 0..20 {
+            assert!(!sizes.on_lost(number, 1_350), "a later one has arrived");
         }
-        assert!(sizes.on_lost(1_344), "few have the size to the byte");
+        assert!(!sizes.on_lost(21, 200));
+        for number in 1..BLACK_HOLE_PACKETS.into() {
+            assert!(!sizes.on_lost(20 + number, 1_350));
+        }
+        assert!(sizes.on_lost(40, 1_344), "few have the size to the byte");
         assert_eq!((sizes.current(), sizes.next_probe()), (1_200, None));
     }
 

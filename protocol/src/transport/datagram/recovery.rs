@@ -69,8 +69,8 @@ impl Transport {
         let acked =
             Acked { now, bytes, sent_at, in_flight, is_window_limited, rate, delivered, rtt };
         self.controller.on_acked(&acked);
-        for (_, packet) in &outcome.acked {
-            self.on_arrived(packet);
+        for (number, packet) in &outcome.acked {
+            self.on_arrived(*number, packet);
         }
         let arrived: Vec<Timestamp> = outcome.acked.iter().map(|(_, p)| p.sent_at).collect();
         self.detect_lost(now, &arrived);
@@ -88,8 +88,8 @@ impl Transport {
         }
     }
 
-    fn on_arrived(&mut self, packet: &SentPacket) {
-        self.sizes.on_acked(usize::try_from(packet.bytes).unwrap_or(usize::MAX));
+    fn on_arrived(&mut self, number: u64, packet: &SentPacket) {
+        self.sizes.on_acked(number, usize::try_from(packet.bytes).unwrap_or(usize::MAX));
         for content in &packet.contents {
             match content {
                 Content::Part(part) => {
@@ -129,7 +129,7 @@ impl Transport {
                 self.sizes.on_probe_lost();
                 continue;
             }
-            if self.sizes.on_lost(usize::try_from(bytes).unwrap_or(usize::MAX)) {
+            if self.sizes.on_lost(number, usize::try_from(bytes).unwrap_or(usize::MAX)) {
                 self.controller.set_datagram_bytes(self.sizes.current() as u64);
             }
             oldest = oldest.min(sent_at);

@@ -115,6 +115,6 @@ pub(super) const CONGESTED_REPEATS: u8 = 4;
 pub(super) const DATAGRAM_SIZES: [usize; 5] = [DATAGRAM_BYTES_MIN, 1_350, 1_432, 1_452, 1_472];
 /// Tries of one size before it counts as too large (`MAX_PROBES` of RFC 8899 §5.1.2).
 pub(super) const SIZE_PROBES_MAX: u8 = 3;
-/// Full packets lost in a row without one that arrives, before the path counts as narrower than it
+/// Large packets lost in a row without a later one that arrives, before the path counts as narrower than it
 /// was (RFC 8899 §4.3).
 pub(super) const BLACK_HOLE_PACKETS: u8 = 6;
