@@ -166,7 +166,9 @@ impl StreamEnd {
                     start += received.consumed;
                     match received.kind {
                         ReceivedKind::Established => arrived.is_established = true,
-                        ReceivedKind::Content(content) => arrived.content.extend(&*content),
+                        ReceivedKind::Content(content) => {
+                            arrived.content.extend_from_slice(content);
+                        }
                         ReceivedKind::Handshake | ReceivedKind::Probe | ReceivedKind::Beacon(_) => {
                         }
                     }

@@ -77,7 +77,7 @@ struct Path {
 #[derive(Debug)]
 pub(crate) struct Paths {
     ways: Vec<Way>,
-    paths: BTreeMap<Place, Path>,
+    by_place: BTreeMap<Place, Path>,
     /// Where the open sockets are.
     places: BTreeMap<LinkId, Place>,
     opened: u64,
@@ -90,7 +90,7 @@ impl Paths {
         let way = |faults| Way { faults, dark_until: Timestamp::ZERO };
         Self {
             ways: ways.into_iter().map(way).collect(),
-            paths: BTreeMap::new(),
+            by_place: BTreeMap::new(),
             places: BTreeMap::new(),
             opened: 0,
             rng: SimRng::new(seed),
@@ -105,13 +105,13 @@ impl Paths {
         let WayFaults { up, down } = self.faults_now(now, person);
         let up = Link::new(now, up, self.rng.next_u64());
         let down = Link::new(now, down, self.rng.next_u64());
-        self.paths.insert(place, Path { link, person, up, down });
+        self.by_place.insert(place, Path { link, person, up, down });
         self.places.insert(link, place);
     }
 
     /// The socket of a connection is somewhere else from now on, and does not know it.
     pub(crate) fn displace(&mut self, now: Timestamp, link: LinkId) {
-        let path = self.places.get(&link).and_then(|place| self.paths.get(place));
+        let path = self.places.get(&link).and_then(|place| self.by_place.get(place));
         if let Some(person) = path.map(|path| path.person) {
             self.open(now, person, link);
         }
@@ -129,7 +129,7 @@ impl Paths {
 
     /// The open socket that is or was at this place.
     pub(crate) fn link_at(&self, place: Place) -> Option<LinkId> {
-        let link = self.paths.get(&place)?.link;
+        let link = self.by_place.get(&place)?.link;
         self.places.contains_key(&link).then_some(link)
     }
 
@@ -139,29 +139,29 @@ impl Paths {
     }
 
     pub(crate) fn send_up(&mut self, now: Timestamp, link: LinkId, datagram: &[u8]) {
-        let path = self.places.get(&link).and_then(|place| self.paths.get_mut(place));
+        let path = self.places.get(&link).and_then(|place| self.by_place.get_mut(place));
         if let Some(path) = path {
             path.up.send(now, datagram);
         }
     }
 
     pub(crate) fn send_down(&mut self, now: Timestamp, to: Place, datagram: &[u8]) {
-        if let Some(path) = self.paths.get_mut(&to) {
+        if let Some(path) = self.by_place.get_mut(&to) {
             path.down.send(now, datagram);
         }
     }
 
     /// When the next datagram arrives.
     pub(crate) fn next_arrival(&self) -> Option<Timestamp> {
-        let links = self.paths.values().flat_map(|path| [&path.up, &path.down]);
+        let links = self.by_place.values().flat_map(|path| [&path.up, &path.down]);
         links.filter_map(Link::next_arrival).min()
     }
 
     /// Takes a datagram that has arrived by now.
     pub(crate) fn receive(&mut self, now: Timestamp) -> Option<Delivery> {
-        let Self { paths, places, .. } = self;
+        let Self { by_place, places, .. } = self;
         let mut delivery = None;
-        paths.retain(|place, path| {
+        by_place.retain(|place, path| {
             let is_open = places.get(&path.link) == Some(place);
             if delivery.is_none() {
                 let up = path.up.receive(now);
@@ -170,7 +170,7 @@ impl Paths {
             while delivery.is_none()
                 && let Some(datagram) = path.down.receive(now)
             {
-                delivery = is_open.then(|| Delivery::ToClient(path.link, datagram));
+                delivery = is_open.then_some(Delivery::ToClient(path.link, datagram));
             }
             // An old place is remembered as long as its socket, wherever that is.
             places.contains_key(&path.link) || path.up.next_arrival().is_some()
@@ -200,7 +200,7 @@ impl Paths {
 
     fn renew_faults(&mut self, now: Timestamp, person: usize) {
         let WayFaults { up, down } = self.faults_now(now, person);
-        for path in self.paths.values_mut().filter(|path| path.person == person) {
+        for path in self.by_place.values_mut().filter(|path| path.person == person) {
             path.up.set_faults(up.clone());
             path.down.set_faults(down.clone());
         }

@@ -71,9 +71,9 @@ impl Strangers {
         let mut sent = Vec::new();
         for _ in 0..self.rng.between(1, 6) {
             if self.rng.chance(1, 2) {
-                sent.extend(self.to_relay());
+                sent.push(self.send_to_relay());
             } else {
-                sent.extend(self.to_client(open));
+                sent.extend(self.send_to_client(open));
             }
         }
         sent
@@ -94,16 +94,16 @@ impl Strangers {
         (0..count).map(knock).collect()
     }
 
-    fn to_relay(&mut self) -> Option<Delivery> {
+    fn send_to_relay(&mut self) -> Delivery {
         let elsewhere = Place::of_stranger(self.rng.below(PLACES));
         let pick = usize::try_from(self.rng.below(self.up.len() as u64)).expect("an index");
         let (from, datagram) = self.up.get(pick).cloned().unwrap_or((elsewhere, Vec::new()));
         let from = if self.rng.chance(1, 2) { from } else { elsewhere };
         let datagram = self.change(datagram);
-        Some(Delivery::ToRelay(from, datagram))
+        Delivery::ToRelay(from, datagram)
     }
 
-    fn to_client(&mut self, open: &[LinkId]) -> Option<Delivery> {
+    fn send_to_client(&mut self, open: &[LinkId]) -> Option<Delivery> {
         let pick = usize::try_from(self.rng.below(self.down.len() as u64)).expect("an index");
         let recorded = self.down.get(pick).cloned();
         let any = usize::try_from(self.rng.below(open.len() as u64)).expect("an index");

@@ -74,7 +74,7 @@ impl Running {
                 Ok(Some(received)) => {
                     start += received.consumed;
                     if let ReceivedKind::Content(more) = received.kind {
-                        content.extend(&*more);
+                        content.extend_from_slice(more);
                     }
                 }
                 Ok(None) => break Ok(()),
