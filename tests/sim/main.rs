@@ -107,7 +107,7 @@ fn run_all(seeds: std::ops::Range<u64>, bug: Option<Bug>) -> (Marks, Option<(u64
 }
 
 #[test]
-fn schedules_keep_both_promises_and_hit_every_mark() {
+fn schedules_keep_every_promise_and_hit_every_mark() {
     let from = number("SIM_FROM").unwrap_or(0);
     let seeds = from..from + SCHEDULES + number("SIM_SEEDS").unwrap_or(0);
     let (marks, failure) = run_all(seeds, None);

@@ -5,6 +5,9 @@
 //! of its first transmission; whatever a client stores is what the log has in that place.
 //! P2: a message is shown as *failed* only if the relay has finally refused it and it is not in the
 //! log.
+//! P3: a session ends when one of its ends wants it or forgets it, and goes where its device goes.
+//! Nothing that a stranger sends changes that, and nobody honest is taken for somebody else. The world
+//! sees to it, which knows both ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
