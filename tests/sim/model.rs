@@ -203,9 +203,11 @@ impl Model {
     }
 
     /// A client was restored from an older copy: it may make other messages under numbers that it
-    /// had used, and transmit them before the relay tells it so. Those in the log stay promised.
+    /// had used, and transmit them before the relay tells it so. Those in the log stay promised. What
+    /// it has shown as failed since the copy was taken it does not know, and tries again.
     pub(crate) fn on_client_restored(&mut self, device: DeviceId) {
         self.restored_devices.insert(device);
+        self.failed.retain(|name| name.1.device != device);
     }
 
     /// Everything that was promised is still there. Asked after every step, and cheap unless that has
