@@ -111,11 +111,11 @@ fn schedules_keep_every_promise_and_hit_every_mark() {
     let from = number("SIM_FROM").unwrap_or(0);
     let seeds = from..from + SCHEDULES + number("SIM_SEEDS").unwrap_or(0);
     let (marks, failure) = run_all(seeds, None);
-    if let Some((seed, violation)) = failure {
-        panic!("seed {seed}: {}\n{}", violation.0, replay(seed));
-    }
     for mark in Mark::ALL {
         println!("{:>8} {mark:?}", marks.count(*mark));
+    }
+    if let Some((seed, violation)) = failure {
+        panic!("seed {seed}: {}\n{}", violation.0, replay(seed));
     }
     for mark in Mark::ALL {
         let hits = marks.count(*mark);
