@@ -72,6 +72,8 @@ pub(crate) struct DatagramPlan {
     pub(crate) packets_per_key: u64,
     /// How long at most the relay takes until it answers some handshakes.
     pub(crate) handshakes_ms: u64,
+    /// Whoever dials finds a crowd at the door.
+    pub(crate) is_crowded: bool,
 }
 
 /// How the relay of a world is set up.
@@ -191,6 +193,7 @@ fn datagram_plan(rng: &mut SimRng, seed: u64, people: usize) -> (DatagramPlan, u
         ways: ways.collect(),
         packets_per_key: if rng.chance(1, 2) { rng.between(4, 60) } else { u64::MAX },
         handshakes_ms: if rng.chance(1, 2) { 1 } else { rng.between(2, 40) },
+        is_crowded: seed % 32 == 2,
     };
     (plan, text_bytes_max)
 }

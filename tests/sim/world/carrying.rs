@@ -14,7 +14,7 @@ use crate::{
     model::Violation,
     network::{Arrival, LinkId, Side},
     paths::Delivery,
-    schedule::{Action, Carriers},
+    schedule::{Action, Carriers, Fault},
 };
 
 impl World {
@@ -35,6 +35,11 @@ impl World {
             let link = self.network.next_id();
             self.paths.open(now, person, link);
             self.dial(person, link, Dial::Datagrams(self.packets_per_key));
+            for after in super::CROWDS_AFTER {
+                if self.is_crowded && now + after < self.calm_from {
+                    self.at(now + after, Happening::Fault(Fault::Crowd));
+                }
+            }
         } else if self.relay.is_running() {
             let link = self.network.open();
             self.relay.accept(now, link, &mut self.entropy);

@@ -38,6 +38,9 @@ const QUIET_WITHIN: Duration = Duration::from_secs(600);
 const CARRIED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a driver waits for a handshake before it gives up a connection.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// When, after somebody dials at a crowded door, the others do: before and while the first
+/// handshake-init arrives.
+const CROWDS_AFTER: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
 /// How often, and how many times, people answer requests after the last fault.
 const ANSWER_EVERY: Duration = Duration::from_secs(20);
 const ANSWERS: u32 = 10;
@@ -116,6 +119,7 @@ pub(crate) struct World {
     carriers: Carriers,
     packets_per_key: u64,
     handshakes_ms: u64,
+    is_crowded: bool,
     /// The relay is about to answer handshakes.
     answers_handshakes: bool,
     text_bytes_max: usize,
@@ -153,6 +157,7 @@ impl World {
             carriers: plan.datagrams.carriers,
             packets_per_key,
             handshakes_ms: plan.datagrams.handshakes_ms,
+            is_crowded: plan.datagrams.is_crowded,
             answers_handshakes: false,
             text_bytes_max: plan.text_bytes_max,
             dialled: BTreeMap::new(),
