@@ -29,7 +29,12 @@ fn path(lost: u32) -> Faults {
 
 fn bulk(messages: u32, lost: [u32; 2], seed: u64) -> Experiment {
     Experiment {
-        traffic: Traffic { messages, bytes: MESSAGE_BYTES, every: Duration::ZERO },
+        traffic: Traffic {
+            messages,
+            bytes: MESSAGE_BYTES,
+            every: Duration::ZERO,
+            conversations: 1,
+        },
         interface: Some(BYTES_PER_SECOND),
         path: lost.map(path),
         changes: Vec::new(),
@@ -113,7 +118,7 @@ fn deliver_on_a_bad_path<S: Sender, R: Receiver>(strategy: impl Fn() -> (S, R)) 
             ..path(20)
         };
         let experiment = Experiment {
-            traffic: Traffic { messages: 100, bytes: 200, every: 20 * MS },
+            traffic: Traffic { messages: 100, bytes: 200, every: 20 * MS, conversations: 1 },
             path: [bad.clone(), bad],
             ..bulk(100, [0, 0], seed)
         };

@@ -26,6 +26,8 @@ pub struct Traffic {
     pub bytes: usize,
     /// Time from one to the next; zero if all are there from the beginning.
     pub every: Duration,
+    /// Conversations that the messages belong to, in turn. Order is kept in each.
+    pub conversations: u8,
 }
 
 /// A change of the path.
@@ -191,9 +193,11 @@ struct Stage<'e, S, R> {
     now: Timestamp,
     /// When the interface takes another packet.
     interface_free: Timestamp,
-    /// The next message to write, and to be given out; the next change of the path.
+    /// The next message to write.
     to_write: u32,
-    to_deliver: u32,
+    /// By conversation, the message to be given out next.
+    to_deliver: Vec<u32>,
+    /// The next change of the path.
     to_change: usize,
     gauges: Gauges,
     run: Run,
@@ -223,7 +227,7 @@ impl<'e, S: Sender, R: Receiver> Stage<'e, S, R> {
             now: began,
             interface_free: began,
             to_write: 0,
-            to_deliver: 0,
+            to_deliver: (0..u32::from(experiment.traffic.conversations)).collect(),
             to_change: 0,
             gauges: Gauges::default(),
             run: Run::default(),
@@ -304,7 +308,9 @@ impl<'e, S: Sender, R: Receiver> Stage<'e, S, R> {
 
     fn write(&mut self) {
         let message = self.to_write;
-        self.sender.write(self.now, &message_of(message, self.experiment.traffic.bytes));
+        let Traffic { bytes, conversations, .. } = self.experiment.traffic;
+        let conversation = conversation_of(message, conversations);
+        self.sender.write(self.now, conversation, &message_of(message, bytes));
         self.run.messages.push((self.now, None));
         self.note(What::Written { message });
         self.to_write += 1;
@@ -377,14 +383,19 @@ impl<'e, S: Sender, R: Receiver> Stage<'e, S, R> {
     }
 
     fn deliver(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        let message = self.to_deliver;
+        let Traffic { bytes: length, conversations, .. } = self.experiment.traffic;
+        let named = bytes.first_chunk().map_or(u64::MAX, |name| u64::from_be_bytes(*name));
+        let named = u32::try_from(named).unwrap_or(u32::MAX);
+        let conversation = conversation_of(named, conversations);
+        let due = &mut self.to_deliver[usize::from(conversation)];
+        let message = *due;
         let written = self.run.messages.get_mut(usize::try_from(message).unwrap_or(usize::MAX));
-        let is_due = bytes == message_of(message, self.experiment.traffic.bytes);
+        let is_due = bytes == message_of(message, length);
         let Some((_, delivered)) = written.filter(|_| is_due) else {
             return Err(Broken::WrongMessage { expected: message });
         };
         *delivered = Some(self.now);
-        self.to_deliver += 1;
+        *due += u32::from(conversations);
         self.note(What::Delivered { message });
         Ok(())
     }
@@ -392,6 +403,11 @@ impl<'e, S: Sender, R: Receiver> Stage<'e, S, R> {
     fn note(&mut self, what: What) {
         self.run.events.push(Event { at: self.now, what });
     }
+}
+
+/// The one that a message belongs to.
+fn conversation_of(message: u32, conversations: u8) -> u8 {
+    u8::try_from(message % u32::from(conversations.max(1))).unwrap_or(0)
 }
 
 /// Its number, and bytes that follow from it.

@@ -1,12 +1,21 @@
 //! Bad paths, made to order: what the simulator runs on, and what people provoke and watch.
 //!
-//! [`fault`] says what a path does to datagrams and decides the fate of each; [`network`] carries
-//! them in virtual time. [`strategy`] has ways to live with that, [`experiment`] runs them, and
-//! [`theory`] says what to expect. One seed decides everything: integer arithmetic only, a generator
-//! of our own ([`SimRng`](crate::entropy::SimRng)).
+//! ```text
+//!   fault       what a path does to datagrams, and the fate of each     words     how people write it
+//!   network     datagrams in virtual time
+//!   strategy    ways to live with that: the textbook's, TCP's, KCP's, ours
+//!   experiment  one of them on a path, and everything that happens      theory    what to expect
+//!   scenario    an experiment with its strategies                       expect    what is expected of it
+//! ```
+//!
+//! One seed decides everything: integer arithmetic only, a generator of our own
+//! ([`SimRng`](crate::entropy::SimRng)).
 
+pub mod expect;
 pub mod experiment;
 pub mod fault;
 pub mod network;
+pub mod scenario;
 pub mod strategy;
 pub mod theory;
+pub mod words;

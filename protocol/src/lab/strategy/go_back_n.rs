@@ -48,7 +48,7 @@ impl GoBackN {
 }
 
 impl Sender for GoBackN {
-    fn write(&mut self, now: Timestamp, message: &[u8]) {
+    fn write(&mut self, now: Timestamp, _conversation: u8, message: &[u8]) {
         self.messages.push_back(Under { message: message.to_vec(), sent_at: now, tries: 0 });
     }
 

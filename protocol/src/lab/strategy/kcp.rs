@@ -99,7 +99,7 @@ impl Kcp {
 }
 
 impl Sender for Kcp {
-    fn write(&mut self, now: Timestamp, message: &[u8]) {
+    fn write(&mut self, now: Timestamp, _conversation: u8, message: &[u8]) {
         self.segments.push_back(Segment {
             message: message.to_vec(),
             tries: 0,

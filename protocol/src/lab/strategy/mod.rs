@@ -36,8 +36,8 @@ use crate::time::Timestamp;
 /// After each input, [`Self::poll_packet`] until it gives nothing, then wait for what arrives and for
 /// [`Self::poll_timeout`].
 pub trait Sender {
-    /// Takes a message; they are delivered in this order.
-    fn write(&mut self, now: Timestamp, message: &[u8]);
+    /// Takes a message of a conversation; those of one conversation are delivered in this order.
+    fn write(&mut self, now: Timestamp, conversation: u8, message: &[u8]);
 
     /// Takes a packet that the receiver sent.
     fn handle_packet(&mut self, now: Timestamp, packet: &[u8]);

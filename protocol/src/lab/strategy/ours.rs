@@ -11,8 +11,6 @@ use crate::{
 
 /// Bytes around a packet's content: header and tag, towards a relay and towards a device.
 const OVERHEAD_BYTES: [usize; 2] = [30, 22];
-/// All messages are of one conversation.
-const STREAM: StreamKey = StreamKey::Live([1; 16]);
 /// In front of each message: its length.
 const LENGTH_BYTES: usize = 4;
 
@@ -73,9 +71,10 @@ impl Ours {
 }
 
 impl Sender for Ours {
-    fn write(&mut self, _now: Timestamp, message: &[u8]) {
+    fn write(&mut self, _now: Timestamp, conversation: u8, message: &[u8]) {
         let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-        self.transport.write(STREAM, &[&length.to_be_bytes(), message].concat());
+        self.transport
+            .write(StreamKey::Live([conversation; 16]), &[&length.to_be_bytes(), message].concat());
     }
 
     fn handle_packet(&mut self, now: Timestamp, packet: &[u8]) {

@@ -65,7 +65,7 @@ impl SelectiveRepeat {
 }
 
 impl Sender for SelectiveRepeat {
-    fn write(&mut self, _now: Timestamp, message: &[u8]) {
+    fn write(&mut self, _now: Timestamp, _conversation: u8, message: &[u8]) {
         let under = Under { message: message.to_vec(), state: State::Due, tries: 0 };
         self.messages.push_back(under);
     }

@@ -35,7 +35,7 @@ impl StopAndWait {
 }
 
 impl Sender for StopAndWait {
-    fn write(&mut self, _now: Timestamp, message: &[u8]) {
+    fn write(&mut self, _now: Timestamp, _conversation: u8, message: &[u8]) {
         self.messages.push_back(message.to_vec());
         self.is_due |= self.tries == 0;
     }

@@ -146,7 +146,7 @@ impl Tcp {
 }
 
 impl Sender for Tcp {
-    fn write(&mut self, now: Timestamp, message: &[u8]) {
+    fn write(&mut self, now: Timestamp, _conversation: u8, message: &[u8]) {
         let message = message.to_vec();
         self.segments.push_back(Segment { message, sent_at: now, tries: 0, state: State::Unsent });
     }

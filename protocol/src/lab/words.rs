@@ -1,0 +1,323 @@
+//! Faults as people write them: in a scenario, on a command line, in a running client.
+//!
+//! ```text
+//!   delay 20ms   jitter 2ms   loss 5%   loss 5% in bursts of 4   loss packets 3,17
+//!   duplicate 1%   corrupt 1%   reorder 10% by 30ms   rate 20mbit   queue 100kB   mtu 1300
+//!   blackout 3s..5s
+//! ```
+
+use std::{ops::Range, time::Duration};
+
+use super::fault::{Faults, Loss, Rate, Share};
+
+/// Queue before a bottleneck for which none was given: 50 packets of Ethernet.
+const QUEUE_BYTES_DEFAULT: u64 = 75_000;
+/// Names of faults, in the order in which they are explained.
+pub const FAULTS: [&str; 11] = [
+    "delay",
+    "jitter",
+    "loss",
+    "duplicate",
+    "corrupt",
+    "reorder",
+    "rate",
+    "queue",
+    "mtu",
+    "blackout",
+    "profile",
+];
+
+/// A fault that nobody understands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadFault {
+    /// There is no fault of this name.
+    #[error("there is no fault {0:?}; there are {list}", list = FAULTS.join(", "))]
+    Name(String),
+    /// Its value is not what it should be.
+    #[error("{name} {value:?}: write {wanted}")]
+    Value {
+        /// Of the fault.
+        name: String,
+        /// What was written.
+        value: String,
+        /// What can be.
+        wanted: &'static str,
+    },
+}
+
+impl Faults {
+    /// Sets one fault to what is written.
+    ///
+    /// # Errors
+    ///
+    /// What can be written instead.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), BadFault> {
+        let wrong = |wanted| BadFault::Value { name: name.into(), value: value.into(), wanted };
+        let time = || duration(value).ok_or_else(|| wrong("a time, as 20ms or 1.5s"));
+        let part = || share(value).ok_or_else(|| wrong("a share, as 5% or 0.1%"));
+        match name {
+            "delay" => self.delay = time()?,
+            "jitter" => self.jitter = time()?,
+            "loss" => {
+                self.loss = loss(value)
+                    .ok_or_else(|| wrong("5%, 5% in bursts of 4, packets 3,17, or none"))?;
+            }
+            "duplicate" => self.duplicate = part()?,
+            "corrupt" => self.corrupt = part()?,
+            "reorder" => {
+                self.reorder = reorder(value).ok_or_else(|| wrong("10% by 30ms, or none"))?;
+            }
+            "rate" => {
+                let queue_bytes = self.rate.map_or(QUEUE_BYTES_DEFAULT, |rate| rate.queue_bytes);
+                self.rate = match value {
+                    "none" => None,
+                    _ => Some(Rate {
+                        bytes_per_second: rate(value)
+                            .ok_or_else(|| wrong("20mbit, 500kbit, or none"))?,
+                        queue_bytes,
+                    }),
+                };
+            }
+            "queue" => {
+                let bytes = bytes(value).ok_or_else(|| wrong("bytes, as 100kB"))?;
+                let rate =
+                    self.rate.get_or_insert(Rate { bytes_per_second: u64::MAX, queue_bytes: 0 });
+                rate.queue_bytes = bytes;
+            }
+            "mtu" => {
+                let bytes = bytes(value).and_then(|bytes| usize::try_from(bytes).ok());
+                self.datagram_bytes_max = bytes.ok_or_else(|| wrong("bytes, as 1300"))?;
+            }
+            "blackout" => {
+                let span = span(value).ok_or_else(|| wrong("from..to, as 3s..5s"))?;
+                self.blackouts.push(span);
+            }
+            "profile" => {
+                *self = profile(value).ok_or_else(|| wrong(PROFILE_NAMES))?;
+            }
+            _ => return Err(BadFault::Name(name.into())),
+        }
+        Ok(())
+    }
+}
+
+/// Paths that people know, each direction the same. Figures are round ones of what is measured on
+/// such paths, not of any one of them.
+const PROFILES: [(&str, &[(&str, &str)]); 8] = [
+    ("lan", &[("delay", "250us"), ("jitter", "100us")]),
+    ("dsl", &[("delay", "12ms"), ("jitter", "2ms"), ("rate", "16mbit"), ("queue", "100kB")]),
+    ("wifi", &[("delay", "2ms"), ("jitter", "4ms"), ("loss", "0.5%")]),
+    (
+        "wifi-bad",
+        &[
+            ("delay", "5ms"),
+            ("jitter", "25ms"),
+            ("loss", "10% in bursts of 4"),
+            ("reorder", "2% by 20ms"),
+        ],
+    ),
+    (
+        "4g",
+        &[
+            ("delay", "25ms"),
+            ("jitter", "10ms"),
+            ("loss", "0.5%"),
+            ("rate", "20mbit"),
+            ("queue", "500kB"),
+        ],
+    ),
+    (
+        "3g",
+        &[
+            ("delay", "75ms"),
+            ("jitter", "30ms"),
+            ("loss", "2%"),
+            ("rate", "1mbit"),
+            ("queue", "100kB"),
+        ],
+    ),
+    (
+        "edge",
+        &[
+            ("delay", "200ms"),
+            ("jitter", "80ms"),
+            ("loss", "3%"),
+            ("rate", "120kbit"),
+            ("queue", "30kB"),
+        ],
+    ),
+    (
+        "satellite",
+        &[
+            ("delay", "300ms"),
+            ("jitter", "10ms"),
+            ("loss", "1%"),
+            ("rate", "10mbit"),
+            ("queue", "500kB"),
+        ],
+    ),
+];
+const PROFILE_NAMES: &str = "lan, dsl, wifi, wifi-bad, 4g, 3g, edge or satellite";
+
+/// The faults of a path that has a name.
+pub fn profile(name: &str) -> Option<Faults> {
+    let (_, settings) = PROFILES.iter().find(|(known, _)| *known == name)?;
+    let mut faults = Faults::default();
+    for (name, value) in *settings {
+        faults.set(name, value).ok()?;
+    }
+    Some(faults)
+}
+
+/// Names of all profiles.
+pub fn profiles() -> impl Iterator<Item = &'static str> {
+    PROFILES.iter().map(|(name, _)| *name)
+}
+
+/// `20ms`, `1.5s`, `500us`.
+pub fn duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(unit);
+    let micros = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "min" => 60_000_000,
+        _ => return None,
+    };
+    decimal(number, micros).map(Duration::from_micros)
+}
+
+/// `5%`, `0.1%`.
+pub fn share(text: &str) -> Option<Share> {
+    let millionths = decimal(text.strip_suffix('%')?, 10_000)?;
+    let millionths = u32::try_from(millionths).ok().filter(|it| *it <= 1_000_000)?;
+    Some(Share::millionths(millionths))
+}
+
+/// Bytes in a second: `20mbit`, `500kbit`, `1gbit`.
+pub fn rate(text: &str) -> Option<u64> {
+    let (number, unit) = [("gbit", 125_000_000), ("mbit", 125_000), ("kbit", 125)]
+        .into_iter()
+        .find_map(|(name, bytes)| Some((text.strip_suffix(name)?, bytes)))?;
+    decimal(number, unit).filter(|rate| *rate > 0)
+}
+
+/// `1300`, `100kB`, `1MB`.
+pub fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = [("MB", 1_000_000), ("kB", 1_000), ("B", 1)]
+        .into_iter()
+        .find_map(|(name, bytes)| Some((text.strip_suffix(name)?, bytes)))
+        .unwrap_or((text, 1));
+    decimal(number, unit)
+}
+
+fn loss(text: &str) -> Option<Loss> {
+    if text == "none" {
+        return Some(Loss::None);
+    }
+    if let Some(numbers) = text.strip_prefix("packets ") {
+        let numbers = numbers.split(',').map(|number| number.trim().parse().ok());
+        return numbers.collect::<Option<Vec<u64>>>().map(Loss::Listed);
+    }
+    match text.split_once(" in bursts of ") {
+        Some((average, length)) => {
+            let length = length.trim().parse().ok().filter(|length| *length > 0)?;
+            Some(Loss::bursts(share(average.trim())?, length))
+        }
+        None => share(text).map(Loss::Independent),
+    }
+}
+
+fn reorder(text: &str) -> Option<(Share, Duration)> {
+    if text == "none" {
+        return Some((Share::NONE, Duration::ZERO));
+    }
+    let (part, by) = text.split_once(" by ")?;
+    Some((share(part.trim())?, duration(by.trim())?))
+}
+
+fn span(text: &str) -> Option<Range<Duration>> {
+    let (from, to) = text.split_once("..")?;
+    let (from, to) = (duration(from.trim())?, duration(to.trim())?);
+    (from < to).then_some(from..to)
+}
+
+/// A number with at most six digits behind the point, times `unit`, without what is left of it.
+pub(super) fn decimal(text: &str, unit: u64) -> Option<u64> {
+    const DIGITS: usize = 6;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_number(whole) || !is_number(fraction) || fraction.len() > DIGITS {
+        return None;
+    }
+    let fraction: u64 = format!("{fraction:0<DIGITS$}").parse().ok()?;
+    let whole: u64 = whole.parse().ok()?;
+    whole.checked_mul(unit)?.checked_add(fraction.checked_mul(unit)? / 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(words: &[(&str, &str)]) -> Result<Faults, BadFault> {
+        let mut faults = Faults::default();
+        for (name, value) in words {
+            faults.set(name, value)?;
+        }
+        Ok(faults)
+    }
+
+    #[test]
+    fn what_people_write_is_what_they_get() {
+        let faults = set(&[
+            ("delay", "20ms"),
+            ("jitter", "1.5ms"),
+            ("loss", "0.1%"),
+            ("reorder", "10% by 30ms"),
+            ("queue", "100kB"),
+            ("rate", "20mbit"),
+            ("mtu", "1300"),
+            ("blackout", "3s..5s"),
+            ("blackout", "7s..7.5s"),
+        ])
+        .expect("all of these are right");
+        let ms = Duration::from_millis;
+        assert_eq!((faults.delay, faults.jitter), (ms(20), Duration::from_micros(1_500)));
+        assert_eq!(faults.loss, Loss::Independent(Share::millionths(1_000)));
+        assert_eq!(faults.reorder, (Share::percent(10), ms(30)));
+        let rate = Rate { bytes_per_second: 2_500_000, queue_bytes: 100_000 };
+        assert_eq!((faults.rate, faults.datagram_bytes_max), (Some(rate), 1_300));
+        assert_eq!(faults.blackouts, [ms(3_000)..ms(5_000), ms(7_000)..ms(7_500)]);
+        let loss = |text| set(&[("loss", text)]).map(|faults| faults.loss);
+        assert_eq!(loss("packets 3, 17"), Ok(Loss::Listed(vec![3, 17])));
+        assert_eq!(loss("5% in bursts of 4"), Ok(Loss::bursts(Share::percent(5), 4)));
+    }
+
+    #[test]
+    fn what_nobody_understands_is_refused_with_what_can_be_written() {
+        for (name, value, says) in [
+            ("loss", "10", "write 5%, 5% in bursts of 4, packets 3,17, or none"),
+            ("loss", "101%", "write 5%"),
+            ("loss", "5% in bursts of 0", "write 5%"),
+            ("delay", "20", "write a time"),
+            ("delay", "-1ms", "write a time"),
+            ("delay", "99999999999999999s", "write a time"),
+            ("blackout", "5s..3s", "write from..to"),
+            ("rate", "0mbit", "write 20mbit"),
+            ("profile", "mars", "write lan, dsl"),
+            ("lose", "5%", "there is no fault \"lose\"; there are delay, jitter"),
+        ] {
+            let error = set(&[(name, value)]).expect_err(value).to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_profile_is_one() {
+        for name in profiles() {
+            assert!(profile(name).is_some_and(|faults| faults.delay > Duration::ZERO), "{name}");
+            assert!(PROFILE_NAMES.contains(name), "{name}");
+        }
+    }
+}
