@@ -12,6 +12,7 @@ pub mod exit;
 pub mod external;
 pub mod highlight;
 pub mod host;
+pub mod lab;
 pub mod linear;
 pub mod moment;
 pub mod net;

@@ -95,6 +95,9 @@ pub enum Failure {
     /// The settings have mistakes.
     #[error("{0} settings cannot be used")]
     BadSettings(usize),
+    /// A run in the laboratory is not as the scenario expects.
+    #[error("{0} expectations are not met")]
+    Unmet(usize),
     /// The given time is over.
     #[error("not done within the given time")]
     Timeout,
@@ -173,6 +176,7 @@ impl Failure {
             Self::OutputClosed => Exit::Ok,
             Self::AuditMismatch { .. }
             | Self::Unhealthy(_)
+            | Self::Unmet(_)
             | Self::Store { .. }
             | Self::Io { .. }
             | Self::NoTerminal { .. }
@@ -228,6 +232,7 @@ impl Failure {
             | Self::NotFound { .. }
             | Self::Unhealthy(_)
             | Self::BadSettings(_)
+            | Self::Unmet(_)
             | Self::Timeout
             | Self::Interrupted
             | Self::Terminated
@@ -277,7 +282,9 @@ impl Failure {
             Self::AuditMismatch { .. } => {
                 &["the relay was restored from a copy, or something is wrong: ask its operator"]
             }
-            Self::Unhealthy(_) | Self::BadSettings(_) => &["the lines above say what to do"],
+            Self::Unhealthy(_) | Self::BadSettings(_) | Self::Unmet(_) => {
+                &["the lines above say what to do"]
+            }
             Self::NoTerminal { .. } => {
                 &["chat-client --linear needs none; so do the commands in chat-client --help"]
             }

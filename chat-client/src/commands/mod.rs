@@ -12,6 +12,7 @@ mod dm;
 mod doctor;
 mod export;
 mod history;
+mod lab;
 mod man;
 mod members;
 mod names;
@@ -51,6 +52,7 @@ pub async fn run(command: Command, config: &Config) -> Result<(), Failure> {
 
 async fn dispatch(command: Command, config: &Config, output: &mut Output) -> Result<(), Failure> {
     match command {
+        Command::Lab(lab) => lab::run(lab, output),
         Command::Completions { shell } => completions(shell, output),
         Command::Man { verb } => man::run(verb.as_deref(), output),
         Command::Trust(trust) => trust::run(trust, config, output).await,
@@ -96,6 +98,7 @@ async fn on_session(
         | Command::Trust(_)
         | Command::Doctor
         | Command::Config { .. }
+        | Command::Lab(_)
         | Command::Completions { .. }
         | Command::Man { .. } => unreachable!("dispatched before a session was opened"),
     }

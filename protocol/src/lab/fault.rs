@@ -165,6 +165,18 @@ pub enum Drop {
     TooLarge,
 }
 
+impl Drop {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Blackout => "blackout",
+            Self::QueueFull => "queue-full",
+            Self::TooLarge => "too-large",
+        }
+    }
+}
+
 impl Impairer {
     /// A path that begins now. Everything that happens on it follows from `seed`.
     pub const fn new(now: Timestamp, faults: Faults, seed: u64) -> Self {
