@@ -80,8 +80,8 @@ fn run_scenario(asked: &LabRun, output: &mut Output) -> Result<(), Failure> {
 
 fn heading() -> String {
     format!(
-        "{:<17}{:>9}{:>10}{:>10}{:>10}{:>9}{:>12}  sent again: late, overtaken, go-back, copy",
-        "", "arrived", "p50 ms", "p99 ms", "max ms", "bytes x", "Mbit/s"
+        "{:<17}{:>8}{:>10}{:>10}{:>10}{:>10}{:>8}{:>9}  sent again: late, overtaken, go-back, copy",
+        "", "arrived", "mean ms", "p50 ms", "p99 ms", "max ms", "bytes x", "Mbit/s"
     )
 }
 
@@ -89,8 +89,9 @@ fn row(strategy: Strategy, measures: &Measures) -> String {
     let share = measures.delivered * 1_000 / measures.messages.max(1);
     let cause = |cause| measures.causes.get(&cause).copied().unwrap_or(0);
     format!(
-        "{strategy:<17}{:>8}%{:>10}{:>10}{:>10}{:>9}{:>12}  {} {} {} {}",
+        "{strategy:<17}{:>7}%{:>10}{:>10}{:>10}{:>10}{:>8}{:>9}  {} {} {} {}",
         tenths(share),
+        millis(measures.mean),
         millis(measures.p50),
         millis(measures.p99),
         millis(measures.max),

@@ -27,7 +27,9 @@ pub struct Measures {
     pub messages: u64,
     /// Messages delivered.
     pub delivered: u64,
-    /// Time from writing to delivery: half of the messages, 99 of 100, all.
+    /// Time from writing to delivery, on average.
+    pub mean: Duration,
+    /// Half of the messages took no longer.
     pub p50: Duration,
     /// 99 of 100.
     pub p99: Duration,
@@ -58,6 +60,7 @@ impl Measures {
         let mut measures = Self {
             messages: run.messages.len() as u64,
             delivered: latencies.len() as u64,
+            mean: mean(&latencies),
             p50: at(50),
             p99: at(99),
             max: at(100),
@@ -90,6 +93,11 @@ impl Measures {
     }
 }
 
+fn mean(latencies: &[Duration]) -> Duration {
+    let count = u32::try_from(latencies.len()).unwrap_or(u32::MAX).max(1);
+    latencies.iter().sum::<Duration>() / count
+}
+
 /// What a run should be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expect {
@@ -116,6 +124,7 @@ enum Wanted {
 /// A figure that can be compared: times in µs, shares in millionths, ratios in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Figure {
+    Mean,
     P50,
     P99,
     Max,
@@ -136,7 +145,7 @@ enum Order {
 /// An expectation that nobody understands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expect {0:?}: write [STRATEGY:] FIGURE <|=|> VALUE with p50, p99, max, delivered, overhead, \
+    "expect {0:?}: write [STRATEGY:] FIGURE <|=|> VALUE with mean, p50, p99, max, delivered, overhead, \
      goodput, retransmits or timeouts, or [STRATEGY:] at 3s: retransmit of 17"
 )]
 pub struct BadExpect(pub String);
@@ -229,6 +238,7 @@ fn wanted(text: &str) -> Option<Wanted> {
 impl Figure {
     fn named(name: &str) -> Option<Self> {
         Some(match name {
+            "mean" => Self::Mean,
             "p50" => Self::P50,
             "p99" => Self::P99,
             "max" => Self::Max,
@@ -243,7 +253,7 @@ impl Figure {
 
     fn value(self, text: &str) -> Option<u64> {
         match self {
-            Self::P50 | Self::P99 | Self::Max => {
+            Self::Mean | Self::P50 | Self::P99 | Self::Max => {
                 u64::try_from(words::duration(text)?.as_micros()).ok()
             }
             Self::Delivered => Some(u64::from(words::share(text)?.as_millionths())),
@@ -256,6 +266,7 @@ impl Figure {
     fn of(self, measures: &Measures) -> u64 {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         match self {
+            Self::Mean => micros(measures.mean),
             Self::P50 => micros(measures.p50),
             Self::P99 => micros(measures.p99),
             Self::Max => micros(measures.max),
@@ -270,7 +281,7 @@ impl Figure {
     fn in_words(self, value: u64) -> String {
         let thousandths = |value: u64| format!("{}.{:03}", value / 1_000, value % 1_000);
         match self {
-            Self::P50 | Self::P99 | Self::Max => format!("{}ms", thousandths(value)),
+            Self::Mean | Self::P50 | Self::P99 | Self::Max => format!("{}ms", thousandths(value)),
             Self::Delivered => format!("{}.{:04}%", value / 10_000, value % 10_000),
             Self::Overhead => thousandths(value),
             Self::Goodput => format!("{}mbit", thousandths(value * 8 / 1_000)),

@@ -60,6 +60,7 @@ impl Sender for GoBackN {
             if under.tries == 1 && self.base + 1 == number {
                 self.timer.measure(now.since(under.sent_at));
             }
+            self.timer.calm_down();
             self.base += 1;
             self.next = self.next.max(self.base);
         }

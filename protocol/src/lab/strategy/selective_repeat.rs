@@ -78,6 +78,7 @@ impl Sender for SelectiveRepeat {
             self.timer.measure(now.since(sent_at));
         }
         under.state = State::Arrived;
+        self.timer.calm_down();
         while self.messages.front().is_some_and(|under| under.state == State::Arrived) {
             self.messages.pop_front();
             self.base += 1;

@@ -47,6 +47,7 @@ impl Sender for StopAndWait {
         if self.tries == 1 {
             self.timer.measure(now.since(sent_at));
         }
+        self.timer.calm_down();
         self.messages.pop_front();
         self.number += 1;
         (self.sent_at, self.tries, self.is_due) = (None, 0, true);

@@ -85,17 +85,22 @@ impl Tcp {
 
     fn acknowledge(&mut self, now: Timestamp, next: u64) {
         let before = self.base;
+        // Nothing is measured of what was, or should have been, sent again (Karn and Partridge 1987).
+        let (mut newest, mut is_clean) = (None, true);
         while self.base < next.min(self.next) {
             let Some(segment) = self.segments.pop_front() else { return };
-            if segment.tries == 1 && segment.state != State::Kept {
-                self.timer.measure(now.since(segment.sent_at));
-            }
+            newest = Some(segment.sent_at);
+            is_clean &= segment.tries == 1 && segment.state == State::UnderWay;
             self.base += 1;
+        }
+        if let Some(sent_at) = newest.filter(|_| is_clean) {
+            self.timer.measure(now.since(sent_at));
         }
         let acked = self.base - before;
         if acked == 0 {
             return;
         }
+        self.timer.calm_down();
         self.armed_at = (self.base < self.next).then_some(now);
         if self.recovers_until.is_some_and(|until| self.base >= until) {
             self.recovers_until = None;
@@ -160,8 +165,8 @@ impl Sender for Tcp {
     fn handle_timeout(&mut self, now: Timestamp) {
         self.timer.back_off();
         self.threshold = (self.under_way() / 2).max(2);
-        (self.window, self.grown) = (1, 0);
-        self.recovers_until = Some(self.next);
+        // The window doubles from one while what is lost is sent again (RFC 5681 §3.1).
+        (self.window, self.grown, self.recovers_until) = (1, 0, None);
         let sent = usize::try_from(self.next - self.base).unwrap_or(usize::MAX);
         for segment in self.segments.iter_mut().take(sent) {
             if segment.state != State::Kept {

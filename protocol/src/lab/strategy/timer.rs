@@ -19,7 +19,8 @@ pub enum Timer {
     Adaptive {
         /// Smoothed round trip and its mean deviation.
         measured: Option<(Duration, Duration)>,
-        /// Doubled for every timeout since the last measurement (§5.5).
+        /// Doubled for every timeout since something was acknowledged (§5.5; §5.7 waits for the next
+        /// measurement, systems in use do not).
         backoff: u32,
     },
 }
@@ -33,8 +34,7 @@ impl Timer {
     /// An acknowledgement came for something that was sent once, so long ago. (Of what was sent again
     /// nobody knows which one was acknowledged: Karn and Partridge 1987.)
     pub fn measure(&mut self, sample: Duration) {
-        let Self::Adaptive { measured, backoff } = self else { return };
-        *backoff = 0;
+        let Self::Adaptive { measured, .. } = self else { return };
         *measured = Some(match *measured {
             None => (sample, sample / 2),
             Some((smoothed, variance)) => {
@@ -42,6 +42,13 @@ impl Timer {
                 (smoothed * 7 / 8 + sample / 8, variance * 3 / 4 + difference / 4)
             }
         });
+    }
+
+    /// Something new was acknowledged: the path works again.
+    pub const fn calm_down(&mut self) {
+        if let Self::Adaptive { backoff, .. } = self {
+            *backoff = 0;
+        }
     }
 
     /// It went off.
@@ -84,6 +91,7 @@ mod tests {
         timer.back_off();
         timer.back_off();
         assert_eq!(timer.timeout(), Duration::from_millis(1_200));
+        timer.calm_down();
         for _ in 0..100 {
             timer.measure(Duration::from_millis(100));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tuning::{GRANULARITY, INITIAL_RTT, TIME_THRESHOLD_EIGHTHS};
+use super::tuning::{GRANULARITY, INITIAL_RTT};
 
 /// The estimate of one path.
 #[derive(Clone, Copy, Debug)]
@@ -73,16 +73,18 @@ impl Rtt {
         self.smoothed + (self.variance * 4).max(GRANULARITY)
     }
 
-    /// How long after a packet it is lost, if a later one arrived (RFC 9002 §6.1.2).
-    pub(super) fn loss_delay(&self) -> Duration {
+    /// How long after a packet it is lost, if a later one arrived: so many eighths of a round trip
+    /// (RFC 9002 §6.1.2).
+    pub(super) fn loss_delay(&self, eighths: u32) -> Duration {
         let longest = self.smoothed.max(self.latest);
-        (longest * TIME_THRESHOLD_EIGHTHS / 8).max(GRANULARITY)
+        (longest * eighths / 8).max(GRANULARITY)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::datagram::tuning::TIME_THRESHOLD_EIGHTHS;
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -114,6 +116,6 @@ mod tests {
             rtt.measure(ms(1), ms(0));
         }
         assert_eq!(rtt.probe_interval(), ms(2));
-        assert_eq!(rtt.loss_delay(), Duration::from_micros(1_125));
+        assert_eq!(rtt.loss_delay(TIME_THRESHOLD_EIGHTHS), Duration::from_micros(1_125));
     }
 }

@@ -7,7 +7,9 @@ use super::{
     frame::AckFrame,
     rtt::Rtt,
     streams::Part,
-    tuning::{PACKET_THRESHOLD, PACKET_THRESHOLD_MAX},
+    tuning::{
+        PACKET_THRESHOLD, PACKET_THRESHOLD_MAX, TIME_THRESHOLD_EIGHTHS, TIME_THRESHOLD_EIGHTHS_MAX,
+    },
 };
 use crate::time::Timestamp;
 
@@ -23,6 +25,8 @@ pub(super) struct Sent {
     packets_in_flight: usize,
     /// How far numbers may be out of order before a packet is lost.
     packet_threshold: u64,
+    /// Eighths of a round trip after which one is, if a later one arrived.
+    time_threshold: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -100,6 +104,7 @@ impl Default for Sent {
             in_flight: 0,
             packets_in_flight: 0,
             packet_threshold: PACKET_THRESHOLD,
+            time_threshold: TIME_THRESHOLD_EIGHTHS,
         }
     }
 }
@@ -169,6 +174,7 @@ impl Sent {
         if outcome.spurious > 0 {
             // The path reorders more than we thought.
             self.packet_threshold = (self.packet_threshold + 1).min(PACKET_THRESHOLD_MAX);
+            self.time_threshold = (self.time_threshold + 2).min(TIME_THRESHOLD_EIGHTHS_MAX);
         }
         outcome.acked.reverse();
         outcome.is_largest_new = outcome.acked.last().is_some_and(|(n, _)| *n == ack.largest);
@@ -185,7 +191,7 @@ impl Sent {
         mut lost: impl FnMut(u64, &SentPacket, Reason),
     ) {
         let Some(largest) = self.largest_acked else { return };
-        let delay = rtt.loss_delay();
+        let delay = rtt.loss_delay(self.time_threshold);
         let below = self.slots.iter_mut().enumerate();
         for (at, slot) in below {
             let number = self.first + at as u64;
@@ -212,7 +218,7 @@ impl Sent {
     pub(super) fn loss_due(&self, rtt: &Rtt) -> Option<Timestamp> {
         let largest = self.largest_acked?;
         let (number, packet) = self.flight().next()?;
-        (number < largest).then(|| packet.sent_at + rtt.loss_delay())
+        (number < largest).then(|| packet.sent_at + rtt.loss_delay(self.time_threshold))
     }
 
     /// The oldest packet of which nothing was heard and whose content was not sent again.

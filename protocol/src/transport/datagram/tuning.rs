@@ -31,6 +31,9 @@ pub(super) const PACKET_THRESHOLD_MAX: u64 = 32;
 /// A packet is lost when a later one is acknowledged and this many eighths of a round trip went by
 /// (RFC 9002 §6.1.2: 9/8).
 pub(super) const TIME_THRESHOLD_EIGHTHS: u32 = 9;
+/// What that may grow to on a path that reorders, a quarter of a round trip with each loss that turns
+/// out to be none (RFC 8985 §6.2 step 4: up to a round trip more).
+pub(super) const TIME_THRESHOLD_EIGHTHS_MAX: u32 = 16;
 /// No timer is finer (RFC 9002 §6.1.2).
 pub(super) const GRANULARITY: Duration = Duration::from_millis(1);
 /// Round trip before any was measured (RFC 9002 §6.2.2). The handshake measures one, so this serves
