@@ -23,10 +23,12 @@
 //! until `None` and [`Transport::readable`] until `None`, then wait for [`Transport::poll_timeout`].
 
 mod congestion;
+mod copies;
 mod ecn;
 mod frame;
 mod mtu;
 mod pacing;
+mod packing;
 mod range_set;
 mod received;
 mod recovery;
@@ -49,6 +51,7 @@ pub use self::{
 };
 use self::{
     congestion::{Controller, DeliveryRate},
+    copies::Copies,
     ecn::Ecn,
     frame::{ACK_BYTES_MAX, Frame, Frames},
     mtu::Sizes,
@@ -56,11 +59,8 @@ use self::{
     received::{Received, Urgency},
     recovery::Probing,
     sent::{Content, Sent, SentPacket},
-    streams::{Part, ReceiveStreams, SendStreams},
-    tuning::{
-        COPIES_MAX, COPY_BYTES_INITIAL, COPY_BYTES_PER_DATA_BYTE, RETRIED_MANY, SPACING_MAX,
-        THIN_PACKETS_MAX,
-    },
+    streams::{ReceiveStreams, SendStreams},
+    tuning::{COPY_BYTES_INITIAL, THIN_PACKETS_MAX},
 };
 use crate::time::Timestamp;
 
@@ -133,12 +133,6 @@ enum Closing {
     Due,
     /// Nothing is sent or taken any more.
     Closed,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Copies {
-    part: Part,
-    left: u8,
 }
 
 /// A peer that broke the rules. Everything it says was authenticated: end the session.
@@ -503,165 +497,6 @@ impl Transport {
     /// Bytes of a datagram, as large as the path is known to carry.
     pub const fn datagram_bytes(&self) -> usize {
         self.sizes.current()
-    }
-
-    fn has_something(&mut self, now: Timestamp) -> bool {
-        let is_urgent = self.credit.is_some()
-            || self.is_name_due
-            || !self.copies.is_empty()
-            || self.outgoing.has_lost();
-        is_urgent || (self.outgoing.has_new() && !self.waits_for_more(now))
-    }
-
-    /// Whether what is new should wait for more to share the packet.
-    fn waits_for_more(&mut self, now: Timestamp) -> bool {
-        let spacing = (self.rtt.smoothed() / 4).min(SPACING_MAX);
-        let Some(until) = self.spaced_from.map(|from| from + spacing) else { return false };
-        let is_full = self.outgoing.waiting() + self.overhead as u64 >= self.sizes.current() as u64;
-        let waits = now < until && !is_full;
-        if waits {
-            self.paced_until = Some(until);
-        }
-        waits
-    }
-
-    /// Whether window and pace let a packet leave. A probe is never held back (RFC 9002 §7.5).
-    fn may_send(&mut self, now: Timestamp) -> bool {
-        if self.probing.take_allowance() {
-            return true;
-        }
-        let datagram_bytes = self.sizes.current() as u64;
-        let next_bytes = (self.outgoing.waiting() + self.overhead as u64).min(datagram_bytes);
-        if self.sent.in_flight() + next_bytes > self.controller.window_bytes() {
-            return false;
-        }
-        let rate = self.controller.pacing_rate(self.rtt.smoothed());
-        self.pacer.fill(now, rate, datagram_bytes);
-        let wait = self.pacer.wait(rate);
-        if wait.is_zero() {
-            return true;
-        }
-        self.paced_until = Some(now + wait);
-        false
-    }
-
-    /// Puts in what is most urgent first, as much as fits. Why the packet leaves.
-    fn fill(
-        &mut self,
-        now: Timestamp,
-        start: usize,
-        out: &mut Vec<u8>,
-        contents: &mut Vec<Content>,
-    ) -> Reason {
-        // One byte is kept for asking for an acknowledgement.
-        let end = start + self.sizes.current() - self.overhead - 1;
-        let room = |out: &Vec<u8>| end.saturating_sub(out.len());
-        if let Some(credit) = self.credit.take() {
-            frame::put(out, &Frame::Credit(credit));
-            self.incoming.allow(credit);
-            contents.push(Content::Credit);
-        }
-        if let Some(name) = self.name.filter(|_| std::mem::take(&mut self.is_name_due)) {
-            frame::put(out, &Frame::Name(name));
-            contents.push(Content::Name);
-        }
-        let number = self.sent.next_number();
-        let has_copies = self.fill_copies(number, end, out, contents);
-        let mut reason = if has_copies { Reason::Copy } else { Reason::Control };
-        while room(out) >= USEFUL_BYTES_MIN
-            && let Some(part) = self.outgoing.put_lost(out, room(out))
-        {
-            self.outgoing.note_sent_again(&part, number);
-            contents.push(Content::Part(part));
-            self.plan_copies(part);
-            reason = part.reason;
-        }
-        let before = out.len();
-        while room(out) >= USEFUL_BYTES_MIN
-            && let Some(part) = self.outgoing.put_new(out, room(out))
-        {
-            contents.push(Content::Part(part));
-        }
-        let new_bytes = (out.len() - before) as u64;
-        if new_bytes > 0 && room(out) >= USEFUL_BYTES_MIN {
-            self.spaced_from = Some(now);
-        }
-        self.copy_budget = (self.copy_budget + new_bytes * COPY_BYTES_PER_DATA_BYTE)
-            .min(COPY_BYTES_INITIAL * 100 + tuning::CREDIT_BYTES * COPY_BYTES_PER_DATA_BYTE);
-        if reason == Reason::Copy && contents.len() == 1 {
-            self.stats.copies += 1;
-        }
-        if new_bytes > 0 && reason == Reason::Control {
-            reason = Reason::First;
-        }
-        if room(out) < USEFUL_BYTES_MIN && self.outgoing.has_new() {
-            self.sizes.note_full();
-        }
-        reason
-    }
-
-    /// Puts in one more copy of each part that is to have any.
-    fn fill_copies(
-        &mut self,
-        number: u64,
-        end: usize,
-        out: &mut Vec<u8>,
-        contents: &mut Vec<Content>,
-    ) -> bool {
-        let mut is_any = false;
-        for _ in 0..self.copies.len() {
-            let Some(Copies { part, left }) = self.copies.pop_front() else { break };
-            let room = end.saturating_sub(out.len());
-            let Some(copy) = self.outgoing.put_copy(out, room, &part) else { continue };
-            self.outgoing.note_sent_again(&copy, number);
-            contents.push(Content::Part(copy));
-            is_any = true;
-            if left > 1 {
-                self.copies.push_back(Copies { part, left: left - 1 });
-            }
-        }
-        is_any
-    }
-
-    /// Decides how many further packets will carry what was just sent again: one more with each try,
-    /// and one more for what others wait for.
-    fn plan_copies(&mut self, part: Part) {
-        let holds_back = self.outgoing.holds_back(&part);
-        let packets = match part.tries {
-            2 if !holds_back && self.retried > RETRIED_MANY => 1,
-            tries => tries.saturating_add(u8::from(holds_back)).min(COPIES_MAX),
-        };
-        let wanted = u64::from(packets - 1);
-        let cost = (part.end - part.start) * 100;
-        let affordable = if self.is_path_idle() { self.copy_budget / cost.max(1) } else { 0 };
-        let left = wanted.min(affordable);
-        self.copy_budget -= left * cost;
-        self.stats.copies_withheld += wanted - left;
-        if let Some(left) = u8::try_from(left).ok().filter(|left| *left > 0) {
-            self.copies.push_back(Copies { part, left });
-        }
-    }
-
-    /// The first try of something did what it should, or did not.
-    fn note_first_try(&mut self, is_retried: bool) {
-        let share = if is_retried { 1_000 } else { 0 };
-        self.retried = (self.retried * 31 + share) / 32;
-    }
-
-    /// Whether nothing says that the path is full: we use less than half of what it may carry, and
-    /// no queue grows on it.
-    fn is_path_idle(&self) -> bool {
-        let is_using_little = self.sent.in_flight() * 2 <= self.controller.window_bytes();
-        let shortest = self.rtt.minimum();
-        is_using_little && self.rtt.smoothed() <= shortest + shortest / 4 + tuning::GRANULARITY * 4
-    }
-
-    fn size_probe(&mut self) -> Option<usize> {
-        // What was lost goes first.
-        if self.outgoing.has_lost() || !self.copies.is_empty() {
-            return None;
-        }
-        self.sizes.next_probe()
     }
 
     fn tell_credit(&mut self) {
