@@ -220,10 +220,13 @@ impl Initiating {
         };
         let Some(route) = route else { return Err(Misbehaviour::Contradiction.into()) };
         let Route { connection, reset_token } = route;
-        // With several tries nobody knows which one was answered (Karn and Partridge 1987).
-        let round_trip = (self.tries == 1).then(|| now.since(self.sent_at));
+        // With several tries nobody knows which one was answered (Karn and Partridge 1987): the last
+        // one probably, and that is a better guess than none.
+        let since = now.since(self.sent_at);
+        let round_trip = (self.tries == 1).then_some(since);
         let to = To::Relay(ConnectionId(connection));
-        let session = Session::new(now, channel.numbered(), peer, to, round_trip);
+        let mut session = Session::new(now, channel.numbered(), peer, to, round_trip);
+        session.guess_round_trip(since);
         Ok(Some(Established { session, reset_token: ResetToken(reset_token) }))
     }
 

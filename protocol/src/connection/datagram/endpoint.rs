@@ -118,7 +118,8 @@ pub struct Endpoint<A> {
 
 struct Entry<A> {
     session: Session,
-    is_provisional: bool,
+    /// When its handshake was answered, until the device has shown that it is there.
+    provisional_since: Option<Timestamp>,
     whereabouts: Whereabouts<A>,
 }
 
@@ -327,8 +328,10 @@ impl<A: Address> Endpoint<A> {
                 return Some(id);
             }
             Ok(Received::Taken { is_newest }) => {
-                // Only now it is certain that the device is there.
-                entry.is_provisional = false;
+                // Only now it is certain that the device is there, and about how far.
+                if let Some(answered_at) = entry.provisional_since.take() {
+                    entry.session.guess_round_trip(now.since(answered_at));
+                }
                 // Whatever was overtaken says where the device was.
                 if is_newest {
                     entry.whereabouts.on_newest(now, from, bytes, &mut self.entropy);
@@ -420,7 +423,7 @@ impl<A: Address> Endpoint<A> {
         }
         let session = Session::new(now, channel.numbered(), peer, To::Client, None);
         let whereabouts = Whereabouts::new(address);
-        let entry = Entry { session, is_provisional: true, whereabouts };
+        let entry = Entry { session, provisional_since: Some(now), whereabouts };
         self.sessions.insert(id, Box::new(entry));
         self.provisional.push_back((now, id, knock));
         self.outgoing.push_back((address, packet.clone()));
@@ -447,7 +450,7 @@ impl<A: Address> Endpoint<A> {
     fn forget_oldest_provisional(&mut self) {
         let Some((_, id, knock)) = self.provisional.pop_front() else { return };
         self.replies.remove(&knock);
-        if self.sessions.get(&id).is_some_and(|entry| entry.is_provisional) {
+        if self.sessions.get(&id).is_some_and(|entry| entry.provisional_since.is_some()) {
             self.remove(id);
         }
     }

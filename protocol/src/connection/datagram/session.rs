@@ -243,6 +243,11 @@ impl Session {
         self.transport.change_path(now);
     }
 
+    /// Nobody has measured a round trip, and it may be about so long.
+    pub(super) fn guess_round_trip(&mut self, guess: Duration) {
+        self.transport.guess_round_trip(guess);
+    }
+
     /// Ends the session: the next packet tells the peer.
     pub fn close(&mut self) {
         self.transport.close();

@@ -445,6 +445,11 @@ impl Transport {
         self.pacer = Pacer::new(now, datagram_bytes);
     }
 
+    /// Nobody has measured a round trip, and it may be about so long.
+    pub fn guess_round_trip(&mut self, guess: Duration) {
+        self.rtt.guess(guess);
+    }
+
     /// The codepoint that datagrams with packets of this session carry.
     pub const fn codepoint(&self) -> Codepoint {
         self.ecn.codepoint()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tuning::{GRANULARITY, INITIAL_RTT};
+use super::tuning::{GRANULARITY, GUESS_MIN, INITIAL_RTT};
 
 /// The estimate of one path.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,14 @@ impl Rtt {
             variance: first / 2,
             minimum: first,
             is_measured: handshake.is_some(),
+        }
+    }
+
+    /// Believes in this much until something is measured, within [`GUESS_MIN`] and [`INITIAL_RTT`].
+    pub(super) fn guess(&mut self, guess: Duration) {
+        if !self.is_measured {
+            let guess = Self::new(Some(guess.clamp(GUESS_MIN, INITIAL_RTT)));
+            *self = Self { is_measured: false, ..guess };
         }
     }
 
@@ -98,6 +106,18 @@ mod tests {
         rtt.measure(ms(48), ms(0));
         assert_eq!((rtt.smoothed(), rtt.variance(), rtt.minimum()), (ms(41), ms(17), ms(40)));
         assert_eq!(rtt.probe_interval(), ms(41 + 4 * 17));
+    }
+
+    #[test]
+    fn a_guess_serves_until_something_is_measured() {
+        let mut rtt = Rtt::new(None);
+        rtt.guess(ms(50));
+        assert_eq!((rtt.smoothed(), rtt.probe_interval()), (ms(50), ms(150)));
+        rtt.guess(ms(0));
+        assert_eq!(rtt.smoothed(), GUESS_MIN);
+        rtt.measure(ms(40), ms(0));
+        rtt.guess(ms(50));
+        assert_eq!((rtt.smoothed(), rtt.minimum()), (ms(40), ms(40)));
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub(super) const GRANULARITY: Duration = Duration::from_millis(1);
 /// Round trip before any was measured (RFC 9002 §6.2.2). The handshake measures one, so this serves
 /// only who begins without.
 pub(super) const INITIAL_RTT: Duration = Duration::from_millis(333);
+/// A guess from a handshake of which several tries were made is not below this: the answer may have
+/// been to an earlier one.
+pub(super) const GUESS_MIN: Duration = Duration::from_millis(10);
 /// Longest time between two tries of the same bytes. RFC 8961 asks for exponential back-off and sets
 /// no bound; one packet in two seconds is less than any keep-alive, and somebody who comes back
 /// from a tunnel does not wait longer than that.
