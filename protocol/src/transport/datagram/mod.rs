@@ -380,7 +380,8 @@ impl Transport {
         if may_send {
             if let Some(size) = self.size_probe() {
                 frame::put(out, &Frame::Ping);
-                out.resize(start + size - self.overhead, 0);
+                // One byte is for asking for an acknowledgement.
+                out.resize(start + size - self.overhead - 1, 0);
                 contents.push(Content::Size(size));
             } else {
                 reason = self.fill(now, start, out, &mut contents);
@@ -389,7 +390,8 @@ impl Transport {
         let packet = (!contents.is_empty()).then(|| {
             // Nothing that follows would bring its acknowledgement soon.
             let is_again = !matches!(reason, Reason::Control | Reason::First);
-            let asks_now = is_again || self.sent.packets_in_flight() < THIN_PACKETS_MAX;
+            let is_size = matches!(contents[0], Content::Size(_));
+            let asks_now = is_again || is_size || self.sent.packets_in_flight() < THIN_PACKETS_MAX;
             if asks_now {
                 frame::put(out, &Frame::AckNow);
             }
