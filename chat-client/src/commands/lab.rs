@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol::{
     lab::{
         expect::Measures,
-        experiment::{Event, Run, Way, What},
+        experiment::{Event, Run, What},
         scenario::{Scenario, Strategy},
         strategy::{Cause, Label},
     },
@@ -61,7 +61,7 @@ fn run_scenario(asked: &LabRun, output: &mut Output) -> Result<(), Failure> {
             Style::Json => print_events(*strategy, &run, &measures, output)?,
         }
         for expect in &scenario.expect {
-            if expect.strategy.is_none_or(|only| only == *strategy)
+            if expect.concerns(*strategy)
                 && let Err(is) = expect.check(&run, &measures)
             {
                 unmet.push(format!("{strategy}: expected {expect}, and it is {is}"));
@@ -206,19 +206,19 @@ fn event_json(strategy: Strategy, event: &Event) -> EventJson {
         What::Delivered { message } => (json.event, json.message) = ("delivered", Some(message)),
         What::TimedOut => json.event = "timeout",
         What::Sent { way, packet, bytes, label } => {
-            (json.event, json.way, json.packet) = ("sent", Some(way_name(way)), Some(packet));
+            (json.event, json.way, json.packet) = ("sent", Some(way.name()), Some(packet));
             json.bytes = Some(bytes);
             (json.number, json.why) = match label {
-                Label::Data { number, cause } => (Some(number), Some(cause_name(cause))),
+                Label::Data { number, cause } => (Some(number), Some(cause.name())),
                 Label::Ack { number } => (Some(number), Some("ack")),
             };
         }
         What::Dropped { way, packet, why } => {
-            (json.event, json.way, json.packet) = ("dropped", Some(way_name(way)), Some(packet));
+            (json.event, json.way, json.packet) = ("dropped", Some(way.name()), Some(packet));
             json.why = Some(why.name());
         }
         What::Arrived { way, packet, is_damaged } => {
-            (json.event, json.way, json.packet) = ("arrived", Some(way_name(way)), Some(packet));
+            (json.event, json.way, json.packet) = ("arrived", Some(way.name()), Some(packet));
             json.why = is_damaged.then_some("damaged");
         }
         What::Gauges(gauges) => {
@@ -229,23 +229,6 @@ fn event_json(strategy: Strategy, event: &Event) -> EventJson {
         }
     }
     json
-}
-
-const fn way_name(way: Way) -> &'static str {
-    match way {
-        Way::Out => "out",
-        Way::Back => "back",
-    }
-}
-
-const fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::First => "first",
-        Cause::Timeout => "timeout",
-        Cause::Overtaken => "overtaken",
-        Cause::GoBack => "go-back",
-        Cause::Copy => "copy",
-    }
 }
 
 fn micros(time: Duration) -> u64 {

@@ -71,7 +71,7 @@ mod tests {
                 let run = strategy.run(&scenario.experiment).expect("they keep the order");
                 let measures = Measures::of(&run, scenario.experiment.traffic.bytes);
                 for expect in &scenario.expect {
-                    if expect.strategy.is_none_or(|only| only == *strategy) {
+                    if expect.concerns(*strategy) {
                         let met = expect.check(&run, &measures);
                         assert_eq!(met, Ok(()), "{name}, {strategy}: {expect}");
                     }

@@ -102,7 +102,7 @@ fn mean(latencies: &[Duration]) -> Duration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expect {
     /// Of which strategy; of all, if `None`.
-    pub strategy: Option<Strategy>,
+    strategy: Option<Strategy>,
     wanted: Wanted,
     text: String,
 }
@@ -151,6 +151,11 @@ enum Order {
 pub struct BadExpect(pub String);
 
 impl Expect {
+    /// Whether anything is expected of this strategy.
+    pub fn concerns(&self, strategy: Strategy) -> bool {
+        self.strategy.is_none_or(|only| only == strategy)
+    }
+
     /// Whether a run is as expected; if not, what it was instead.
     ///
     /// # Errors

@@ -66,6 +66,16 @@ pub enum Way {
     Back,
 }
 
+impl Way {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Out => "out",
+            Self::Back => "back",
+        }
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {

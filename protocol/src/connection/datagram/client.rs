@@ -86,7 +86,8 @@ impl Client {
         Ok(Self { state: State::Initiating(Box::new(initiating)), announced: None })
     }
 
-    /// Takes a datagram and the codepoint that it came with, and decrypts it in place. What is not the relay's changes nothing.
+    /// Takes a datagram and the codepoint that it came with, and decrypts it in place. What is not the
+    /// relay's changes nothing.
     ///
     /// # Errors
     ///

@@ -192,8 +192,8 @@ impl<A: Address> Endpoint<A> {
         }
     }
 
-    /// Takes a datagram and the codepoint that it came with, and decrypts it in place. The session that it belonged to, if something may
-    /// have changed for it.
+    /// Takes a datagram and the codepoint that it came with, and decrypts it in place. The session
+    /// that it belonged to, if something may have changed for it.
     ///
     /// Of a relay with several endpoints, a session's datagram is for one of them alone, as
     /// [`shard_of`](super::shard_of) says: any of them would answer it with a reset.
@@ -351,14 +351,15 @@ impl<A: Address> Endpoint<A> {
 
     /// Gives the session of a device that has moved another name.
     fn rename(&mut self, id: ConnectionId) {
+        if !self.sessions.get(&id).is_some_and(|entry| entry.whereabouts.may_rename()) {
+            return;
+        }
         let name = self.new_id();
         let token = self.reset_token(name);
         let Some(entry) = self.sessions.get_mut(&id) else { return };
-        if entry.whereabouts.may_rename() {
-            entry.whereabouts.rename(name);
-            entry.session.rename(name, token);
-            self.renamed.insert(name, id);
-        }
+        entry.whereabouts.rename(name);
+        entry.session.rename(name, token);
+        self.renamed.insert(name, id);
     }
 
     fn handle_init(&mut self, now: Timestamp, from: A, init: &HandshakeInit<'_>) {

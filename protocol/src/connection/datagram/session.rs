@@ -84,7 +84,8 @@ impl Session {
         &self.peer
     }
 
-    /// Takes a sealed packet of the peer and the codepoint that it came with, and decrypts it in place.
+    /// Takes a sealed packet of the peer and the codepoint that it came with, and decrypts it in
+    /// place.
     ///
     /// # Errors
     ///

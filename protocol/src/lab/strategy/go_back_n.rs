@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    Cause, Gauges, Label, Outgoing, Receiver, Sender, Timer,
+    Cause, Gauges, InOrder, Label, Outgoing, Sender, Timer,
     wire::{self, Packet},
 };
 use crate::time::Timestamp;
@@ -37,9 +37,9 @@ struct Under {
 
 impl GoBackN {
     /// A sender without messages that has at most `window` packets under way, and its receiver.
-    pub const fn new(timer: Timer, window: u64) -> (Self, GoBackNReceiver) {
+    pub const fn new(timer: Timer, window: u64) -> (Self, InOrder) {
         let sender = Self { timer, window, messages: VecDeque::new(), base: 0, next: 0, fresh: 0 };
-        (sender, GoBackNReceiver { next: 0, messages: VecDeque::new(), acks: VecDeque::new() })
+        (sender, InOrder::new())
     }
 
     fn under_way(&self) -> usize {
@@ -106,33 +106,5 @@ impl Sender for GoBackN {
             window: self.window,
             in_flight: self.next - self.base,
         }
-    }
-}
-
-/// The receiver: takes the next number and nothing else.
-#[derive(Clone, Debug)]
-pub struct GoBackNReceiver {
-    next: u64,
-    messages: VecDeque<Vec<u8>>,
-    acks: VecDeque<u64>,
-}
-
-impl Receiver for GoBackNReceiver {
-    fn handle_packet(&mut self, _now: Timestamp, packet: &[u8]) {
-        let Some(Packet::Data { number, message }) = wire::read(packet) else { return };
-        if number == self.next {
-            self.next += 1;
-            self.messages.push_back(message.to_vec());
-        }
-        self.acks.push_back(self.next);
-    }
-
-    fn poll_packet(&mut self, _now: Timestamp) -> Option<Outgoing> {
-        let number = self.acks.pop_front()?;
-        Some(Outgoing { bytes: wire::ack(number), label: Label::Ack { number } })
-    }
-
-    fn poll_message(&mut self) -> Option<Vec<u8>> {
-        self.messages.pop_front()
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cause, Gauges, Label, Outgoing, Receiver, Sender};
+use super::{Cause, Gauges, Label, Outgoing, Receiver, Sender, Timer};
 use crate::time::Timestamp;
 
 /// Both ends act this often, if there is anything to do.
@@ -29,7 +29,7 @@ pub struct Kcp {
     /// Segments from number `base` on.
     segments: VecDeque<Segment>,
     base: u64,
-    round_trip: Option<(Duration, Duration)>,
+    estimate: Timer,
     /// What leaves at this tick.
     outgoing: VecDeque<Outgoing>,
     next_tick: Option<Timestamp>,
@@ -52,7 +52,7 @@ impl Kcp {
         let sender = Self {
             segments: VecDeque::new(),
             base: 0,
-            round_trip: None,
+            estimate: Timer::adaptive(),
             outgoing: VecDeque::new(),
             next_tick: None,
         };
@@ -60,18 +60,8 @@ impl Kcp {
     }
 
     fn timeout(&self) -> Duration {
-        let Some((smoothed, variance)) = self.round_trip else { return TIMEOUT_FIRST };
+        let Some((smoothed, variance)) = self.estimate.measured() else { return TIMEOUT_FIRST };
         smoothed + (4 * variance).max(INTERVAL)
-    }
-
-    fn measure(&mut self, sample: Duration) {
-        self.round_trip = Some(match self.round_trip {
-            None => (sample, sample / 2),
-            Some((smoothed, variance)) => {
-                let difference = smoothed.abs_diff(sample);
-                (smoothed * 7 / 8 + sample / 8, variance * 3 / 4 + difference / 4)
-            }
-        });
     }
 
     /// Sends what is due.
@@ -115,7 +105,7 @@ impl Sender for Kcp {
         let Some((unacked, acks)) = wire::read_acks(packet) else { return };
         let mut newest = None;
         for (number, sent_at) in acks {
-            self.measure(now.since(sent_at));
+            self.estimate.measure(now.since(sent_at));
             let at = number.checked_sub(self.base).and_then(|at| usize::try_from(at).ok());
             if let Some(segment) = at.and_then(|at| self.segments.get_mut(at)) {
                 segment.has_arrived = true;
@@ -156,7 +146,7 @@ impl Sender for Kcp {
     fn gauges(&self) -> Gauges {
         let in_flight = self.segments.iter().filter(|it| it.tries > 0 && !it.has_arrived).count();
         Gauges {
-            round_trip: self.round_trip.map(|(smoothed, _)| smoothed),
+            round_trip: self.estimate.round_trip(),
             timeout: self.timeout(),
             window: WINDOW,
             in_flight: in_flight as u64,

@@ -11,6 +11,7 @@
 //! experiment records. Anybody can write another one and run it beside these.
 
 mod go_back_n;
+mod in_order;
 mod kcp;
 mod ours;
 mod selective_repeat;
@@ -21,11 +22,12 @@ mod timer;
 use std::time::Duration;
 
 pub use self::{
-    go_back_n::{GoBackN, GoBackNReceiver},
+    go_back_n::GoBackN,
+    in_order::InOrder,
     kcp::{Kcp, KcpReceiver},
     ours::Ours,
     selective_repeat::{SelectiveRepeat, SelectiveRepeatReceiver},
-    stop_and_wait::{StopAndWait, StopAndWaitReceiver},
+    stop_and_wait::StopAndWait,
     tcp::{Tcp, TcpReceiver},
     timer::Timer,
 };
@@ -117,6 +119,19 @@ pub enum Cause {
     GoBack,
     /// To be on the safe side.
     Copy,
+}
+
+impl Cause {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Timeout => "timeout",
+            Self::Overtaken => "overtaken",
+            Self::GoBack => "go-back",
+            Self::Copy => "copy",
+        }
+    }
 }
 
 /// What a sender believes and holds.

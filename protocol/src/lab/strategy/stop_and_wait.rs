@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    Cause, Gauges, Label, Outgoing, Receiver, Sender, Timer,
+    Cause, Gauges, InOrder, Label, Outgoing, Sender, Timer,
     wire::{self, Packet},
 };
 use crate::time::Timestamp;
@@ -27,10 +27,10 @@ pub struct StopAndWait {
 
 impl StopAndWait {
     /// A sender without messages, and its receiver.
-    pub const fn new(timer: Timer) -> (Self, StopAndWaitReceiver) {
+    pub const fn new(timer: Timer) -> (Self, InOrder) {
         let messages = VecDeque::new();
         let sender = Self { timer, messages, number: 0, sent_at: None, tries: 0, is_due: false };
-        (sender, StopAndWaitReceiver { next: 0, messages: VecDeque::new(), acks: VecDeque::new() })
+        (sender, InOrder::new())
     }
 }
 
@@ -41,9 +41,9 @@ impl Sender for StopAndWait {
     }
 
     fn handle_packet(&mut self, now: Timestamp, packet: &[u8]) {
-        // An acknowledgement of the one before, come twice or late, says nothing.
+        // One that came twice or late still wants the one under way.
         let Some(Packet::Ack { number }) = wire::read(packet) else { return };
-        let Some(sent_at) = self.sent_at.filter(|_| number == self.number) else { return };
+        let Some(sent_at) = self.sent_at.filter(|_| number == self.number + 1) else { return };
         if self.tries == 1 {
             self.timer.measure(now.since(sent_at));
         }
@@ -83,36 +83,5 @@ impl Sender for StopAndWait {
             window: 1,
             in_flight: u64::from(self.sent_at.is_some()),
         }
-    }
-}
-
-/// The receiver: takes the next number, and acknowledges whatever comes.
-#[derive(Clone, Debug)]
-pub struct StopAndWaitReceiver {
-    next: u64,
-    messages: VecDeque<Vec<u8>>,
-    acks: VecDeque<u64>,
-}
-
-impl Receiver for StopAndWaitReceiver {
-    fn handle_packet(&mut self, _now: Timestamp, packet: &[u8]) {
-        let Some(Packet::Data { number, message }) = wire::read(packet) else { return };
-        if number == self.next {
-            self.next += 1;
-            self.messages.push_back(message.to_vec());
-        }
-        // What came before comes again because the acknowledgement was lost.
-        if number < self.next {
-            self.acks.push_back(number);
-        }
-    }
-
-    fn poll_packet(&mut self, _now: Timestamp) -> Option<Outgoing> {
-        let number = self.acks.pop_front()?;
-        Some(Outgoing { bytes: wire::ack(number), label: Label::Ack { number } })
-    }
-
-    fn poll_message(&mut self) -> Option<Vec<u8>> {
-        self.messages.pop_front()
     }
 }

@@ -70,10 +70,15 @@ impl Timer {
     }
 
     /// The smoothed round trip.
-    pub const fn round_trip(&self) -> Option<Duration> {
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.measured().map(|(smoothed, _)| smoothed)
+    }
+
+    /// The smoothed round trip and its mean deviation.
+    pub const fn measured(&self) -> Option<(Duration, Duration)> {
         match *self {
-            Self::Adaptive { measured: Some((smoothed, _)), .. } => Some(smoothed),
-            Self::Fixed(_) | Self::Adaptive { measured: None, .. } => None,
+            Self::Adaptive { measured, .. } => measured,
+            Self::Fixed(_) => None,
         }
     }
 }

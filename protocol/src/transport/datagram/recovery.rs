@@ -6,6 +6,7 @@ use super::{
     Transport, Violation,
     congestion::{Acked, Lost},
     frame::AckFrame,
+    rtt::Rtt,
     sent::{Content, Reason, SentPacket},
     tuning::{ACK_DELAY_MAX, PATIENT_PROBES, PERSISTENT_CONGESTION_PROBES, PROBE_INTERVAL_MAX},
 };
@@ -42,6 +43,12 @@ impl Probing {
     fn interval(&self, first: Duration) -> Duration {
         let doublings = self.silent.saturating_sub(PATIENT_PROBES).min(16);
         (first * (1 << doublings)).min(PROBE_INTERVAL_MAX.max(first))
+    }
+
+    /// When a packet is.
+    fn overdue_at(&self, rtt: &Rtt, packet: &SentPacket) -> Timestamp {
+        let held_back = if packet.asks_now { Duration::ZERO } else { ACK_DELAY_MAX };
+        packet.sent_at + self.interval(rtt.probe_interval() + held_back)
     }
 }
 
@@ -155,22 +162,14 @@ impl Transport {
     /// When the oldest packet of which nothing was heard is overdue.
     pub(super) fn probe_due(&self) -> Option<Timestamp> {
         let packet = self.sent.oldest_unprobed()?;
-        Some(packet.sent_at + self.patience(packet))
-    }
-
-    fn patience(&self, packet: &SentPacket) -> Duration {
-        let held_back = if packet.asks_now { Duration::ZERO } else { ACK_DELAY_MAX };
-        self.probing.interval(self.rtt.probe_interval() + held_back)
+        Some(self.probing.overdue_at(&self.rtt, packet))
     }
 
     /// Sends again what is overdue. It is not given up: that is for acknowledgements to say.
     pub(super) fn probe(&mut self, now: Timestamp) {
         let interval = self.probing.interval(self.rtt.probe_interval());
         let (probing, rtt) = (self.probing, self.rtt);
-        let overdue = |packet: &SentPacket| {
-            let held_back = if packet.asks_now { Duration::ZERO } else { ACK_DELAY_MAX };
-            packet.sent_at + probing.interval(rtt.probe_interval() + held_back) <= now
-        };
+        let overdue = |packet: &SentPacket| probing.overdue_at(&rtt, packet) <= now;
         for (number, contents) in self.sent.probe(overdue) {
             self.stats.probed += 1;
             self.send_again(number, &contents, Reason::Overdue);
