@@ -1,5 +1,4 @@
-//! `lab`: strategies against bad paths, in virtual time. The same seed gives the same run, down to
-//! the last event, on every machine.
+//! A run as lines of JSON.
 
 use std::time::Duration;
 
@@ -7,111 +6,15 @@ use protocol::{
     lab::{
         expect::Measures,
         experiment::{Event, Run, What},
-        scenario::{Scenario, Strategy},
-        strategy::{Cause, Label},
+        scenario::Strategy,
+        strategy::Label,
     },
     time::Timestamp,
 };
 use serde::Serialize;
 
-use super::json::JSON_VERSION;
-use crate::{
-    cli::{Lab, LabRun},
-    lab,
-    output::{Output, Style, tell},
-    report::Failure,
-};
-
-pub(super) fn run(command: Lab, output: &mut Output) -> Result<(), Failure> {
-    match command {
-        Lab::List => lab::SCENARIOS.iter().try_for_each(|(name, _)| output.line(name)),
-        Lab::Explain { scenario } => explain(&lab::load(&scenario)?, output),
-        Lab::Run(run) => run_scenario(&run, output),
-    }
-}
-
-fn explain(scenario: &Scenario, output: &mut Output) -> Result<(), Failure> {
-    output.line(&scenario.title)?;
-    output.line("")?;
-    output.line(scenario.explain.trim())?;
-    output.line("")?;
-    output.line("What is expected of it:")?;
-    scenario.expect.iter().try_for_each(|expect| output.line(&format!("  {expect}")))
-}
-
-fn run_scenario(asked: &LabRun, output: &mut Output) -> Result<(), Failure> {
-    let mut scenario = lab::load(&asked.scenario)?;
-    scenario.experiment.seed = asked.seed.unwrap_or(scenario.experiment.seed);
-    if !asked.strategy.is_empty() {
-        scenario.strategies.clone_from(&asked.strategy);
-    }
-    let experiment = &scenario.experiment;
-    if output.style() == Style::Plain {
-        output.line(&format!("{} (seed {})", scenario.title, experiment.seed))?;
-        output.line(&heading())?;
-    }
-    let mut unmet = Vec::new();
-    for strategy in &scenario.strategies {
-        let run = strategy
-            .run(experiment)
-            .map_err(|broken| Failure::Usage(format!("{strategy}: {broken}")))?;
-        let measures = Measures::of(&run, experiment.traffic.bytes);
-        match output.style() {
-            Style::Plain => output.line(&row(*strategy, &measures))?,
-            Style::Json => print_events(*strategy, &run, &measures, output)?,
-        }
-        for expect in &scenario.expect {
-            if expect.concerns(*strategy)
-                && let Err(is) = expect.check(&run, &measures)
-            {
-                unmet.push(format!("{strategy}: expected {expect}, and it is {is}"));
-            }
-        }
-    }
-    for line in &unmet {
-        tell(line);
-    }
-    match unmet.len() {
-        0 => Ok(()),
-        count if asked.assert => Err(Failure::Unmet(count)),
-        _ => Ok(()),
-    }
-}
-
-fn heading() -> String {
-    format!(
-        "{:<17}{:>8}{:>10}{:>10}{:>10}{:>10}{:>8}{:>9}  sent again: late, overtaken, go-back, copy",
-        "", "arrived", "mean ms", "p50 ms", "p99 ms", "max ms", "bytes x", "Mbit/s"
-    )
-}
-
-fn row(strategy: Strategy, measures: &Measures) -> String {
-    let share = measures.delivered * 1_000 / measures.messages.max(1);
-    let cause = |cause| measures.causes.get(&cause).copied().unwrap_or(0);
-    format!(
-        "{strategy:<17}{:>7}%{:>10}{:>10}{:>10}{:>10}{:>8}{:>9}  {} {} {} {}",
-        tenths(share),
-        millis(measures.mean),
-        millis(measures.p50),
-        millis(measures.p99),
-        millis(measures.max),
-        format!("{}.{:02}", measures.overhead / 1_000, measures.overhead % 1_000 / 10),
-        format!("{}.{:03}", measures.goodput * 8 / 1_000_000, measures.goodput * 8 / 1_000 % 1_000),
-        cause(Cause::Timeout),
-        cause(Cause::Overtaken),
-        cause(Cause::GoBack),
-        cause(Cause::Copy),
-    )
-}
-
-fn tenths(value: u64) -> String {
-    format!("{}.{}", value / 10, value % 10)
-}
-
-fn millis(time: Duration) -> String {
-    let micros = time.as_micros();
-    format!("{}.{}", micros / 1_000, micros / 100 % 10)
-}
+use super::super::json::JSON_VERSION;
+use crate::{output::Output, report::Failure};
 
 /// An event as a line of JSON. Times are µs from the beginning.
 #[derive(Serialize)]
@@ -159,7 +62,7 @@ struct SummaryJson {
     timeouts: u64,
 }
 
-fn print_events(
+pub(super) fn print_events(
     strategy: Strategy,
     run: &Run,
     measures: &Measures,

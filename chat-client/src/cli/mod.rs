@@ -1,14 +1,14 @@
 //! The command line, as typed. No work happens here; `config` makes sense of it.
 
+mod lab;
+
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::ValueHint};
 use clap_complete::Shell;
-use protocol::{
-    ids::{DeviceId, Fingerprint, Seq},
-    lab::scenario::Strategy,
-};
+use protocol::ids::{DeviceId, Fingerprint, Seq};
 
+pub use self::lab::{Lab, LabRun};
 use crate::{net::Transport, node::call::Target};
 
 /// Records that `tail` and `history` show unless told otherwise.
@@ -174,43 +174,6 @@ pub enum Command {
         /// The page of this command alone
         verb: Option<String>,
     },
-}
-
-/// `lab`.
-#[derive(Subcommand, Debug)]
-pub enum Lab {
-    /// Names the scenarios that come with the program
-    List,
-    /// Tells what a scenario shows and what to look for
-    Explain {
-        /// Its name, or a file that ends in .toml
-        scenario: String,
-    },
-    /// Runs a scenario in virtual time and compares strategies on the same losses
-    Run(LabRun),
-}
-
-/// `lab run`.
-#[derive(Args, Debug)]
-pub struct LabRun {
-    /// Its name, or a file that ends in .toml
-    pub scenario: String,
-    /// Decides everything that is left to chance; the scenario's, if not given
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Only this strategy; again for more
-    #[arg(long, value_name = "STRATEGY", value_parser = strategy)]
-    pub strategy: Vec<Strategy>,
-    /// Exits with 1 if anything is not as the scenario expects
-    #[arg(long)]
-    pub assert: bool,
-}
-
-fn strategy(name: &str) -> Result<Strategy, String> {
-    Strategy::named(name).ok_or_else(|| {
-        let names = Strategy::ALL.map(Strategy::name).join(", ");
-        format!("there are {names}")
-    })
 }
 
 /// `send`.

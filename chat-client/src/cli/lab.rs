@@ -1,0 +1,41 @@
+//! Arguments of `lab`.
+
+use clap::{Args, Subcommand};
+use protocol::lab::scenario::Strategy;
+
+/// `lab`.
+#[derive(Subcommand, Debug)]
+pub enum Lab {
+    /// Names the scenarios that come with the program
+    List,
+    /// Tells what a scenario shows and what to look for
+    Explain {
+        /// Its name, or a file that ends in .toml
+        scenario: String,
+    },
+    /// Runs a scenario in virtual time and compares strategies on the same losses
+    Run(LabRun),
+}
+
+/// `lab run`.
+#[derive(Args, Debug)]
+pub struct LabRun {
+    /// Its name, or a file that ends in .toml
+    pub scenario: String,
+    /// Decides everything that is left to chance; the scenario's, if not given
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Only this strategy; again for more
+    #[arg(long, value_name = "STRATEGY", value_parser = strategy)]
+    pub strategy: Vec<Strategy>,
+    /// Exits with 1 if anything is not as the scenario expects
+    #[arg(long)]
+    pub assert: bool,
+}
+
+fn strategy(name: &str) -> Result<Strategy, String> {
+    Strategy::named(name).ok_or_else(|| {
+        let names = Strategy::ALL.map(Strategy::name).join(", ");
+        format!("there are {names}")
+    })
+}

@@ -1,0 +1,26 @@
+//! `lab`: strategies against bad paths, in virtual time. The same seed gives the same run, down to
+//! the last event, on every machine.
+
+mod json;
+mod run;
+
+use protocol::lab::scenario::Scenario;
+
+use crate::{cli::Lab, lab, output::Output, report::Failure};
+
+pub(super) fn run(command: Lab, output: &mut Output) -> Result<(), Failure> {
+    match command {
+        Lab::List => lab::SCENARIOS.iter().try_for_each(|(name, _)| output.line(name)),
+        Lab::Explain { scenario } => explain(&lab::load(&scenario)?, output),
+        Lab::Run(run) => run::run(&run, output),
+    }
+}
+
+fn explain(scenario: &Scenario, output: &mut Output) -> Result<(), Failure> {
+    output.line(&scenario.title)?;
+    output.line("")?;
+    output.line(scenario.explain.trim())?;
+    output.line("")?;
+    output.line("What is expected of it:")?;
+    scenario.expect.iter().try_for_each(|expect| output.line(&format!("  {expect}")))
+}
