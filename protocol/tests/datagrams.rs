@@ -298,7 +298,7 @@ fn where_a_peer_is_can_be_shown_with_a_full_window() {
     let (in_flight, window) = answers.window();
     assert!(in_flight + 1_200 > window, "{in_flight} of {window}");
     let (mut challenge, mut response) = (Vec::new(), Vec::new());
-    let number = asks.put_challenge([7; 8], &mut challenge);
+    let number = asks.put_challenge(now, [7; 8], &mut challenge);
     answers.handle_packet(now, number, Codepoint::NotCapable, &challenge).expect("honest");
     let number = answers.poll_packet(now, &mut response).expect("an answer");
     asks.handle_packet(now, number, Codepoint::NotCapable, &response).expect("honest");

@@ -249,7 +249,7 @@ impl<A: Address> Endpoint<A> {
         let entry = self.sessions.get_mut(&id)?;
         let challenge = entry.whereabouts.challenge(now, CHALLENGE_BYTES, &mut self.entropy);
         if let Some(Challenge { to, bytes }) = challenge {
-            return entry.session.challenge(bytes, out).then_some(to);
+            return entry.session.challenge(now, bytes, out).then_some(to);
         }
         entry.session.poll_packet(now, out).then_some(entry.whereabouts.address())
     }

@@ -16,6 +16,7 @@ use crate::{
     transport::datagram::{
         Algorithm, Codepoint, Handled, NAME_BYTES, Rtt, Stats, StreamKey, Transport, Trust,
         Violation,
+        trace::{self, Payloads},
     },
     transport::packet::{ConnectionId, ResetToken},
 };
@@ -198,10 +199,15 @@ impl Session {
     }
 
     /// Appends a packet that asks whoever gets it to send `challenge` back.
-    pub(super) fn challenge(&mut self, challenge: [u8; 8], out: &mut Vec<u8>) -> bool {
+    pub(super) fn challenge(
+        &mut self,
+        now: Timestamp,
+        challenge: [u8; 8],
+        out: &mut Vec<u8>,
+    ) -> bool {
         let start = out.len();
         out.resize(start + self.to.header_bytes(), 0);
-        let number = self.transport.put_challenge(challenge, out);
+        let number = self.transport.put_challenge(now, challenge, out);
         self.seal(start, number, out)
     }
 
@@ -299,6 +305,16 @@ impl Session {
     /// Bytes of a datagram, as large as the path is known to carry.
     pub const fn datagram_bytes(&self) -> usize {
         self.transport.datagram_bytes()
+    }
+
+    /// From now on what the transport does is recorded, or not any more.
+    pub fn record(&mut self, payloads: Option<Payloads>) {
+        self.transport.record(payloads);
+    }
+
+    /// What it did since this was asked last.
+    pub fn take_trace(&mut self) -> Vec<trace::Event> {
+        self.transport.take_trace()
     }
 
     /// Drops what can be computed again, and memory that was needed and is not any more.

@@ -18,7 +18,7 @@ pub const NAME_BYTES: usize = 8 + 16;
 
 /// One frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Frame<'p> {
+pub enum Frame<'p> {
     /// "Acknowledge this": nothing else.
     Ping,
     /// "Acknowledge this packet at once." (`IMMEDIATE_ACK` of draft-ietf-quic-ack-frequency.)
@@ -50,11 +50,11 @@ pub(super) enum Frame<'p> {
 
 /// Packets that arrived, newest first (RFC 9000 §19.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AckFrame<'p> {
+pub struct AckFrame<'p> {
     /// The largest number.
-    pub(super) largest: u64,
+    pub largest: u64,
     /// How long it was held back, as the peer says.
-    pub(super) delay: Duration,
+    pub delay: Duration,
     /// Numbers below `largest` that arrived without gap.
     first: u64,
     /// Pairs of (gap, length), `count` of them; checked.
@@ -88,13 +88,19 @@ pub(super) const ACK_BYTES_MAX: usize = 1 + 8 + 4 + 1 + 8 + (ACK_RANGES_MAX - 1)
 
 /// Takes the frames off the front of a packet's content.
 #[derive(Clone, Debug)]
-pub(super) struct Frames<'p> {
+pub struct Frames<'p> {
     rest: &'p [u8],
 }
 
 impl<'p> Frames<'p> {
-    pub(super) const fn new(content: &'p [u8]) -> Self {
+    /// The frames of a packet's content; an error is the last.
+    pub const fn new(content: &'p [u8]) -> Self {
         Self { rest: content }
+    }
+
+    /// Bytes of the content behind the last frame that was taken.
+    pub(super) const fn bytes_left(&self) -> usize {
+        self.rest.len()
     }
 
     fn byte(&mut self) -> Option<u8> {
@@ -185,7 +191,7 @@ const DELAY_UNIT_MICROS: u64 = 8;
 
 impl AckFrame<'_> {
     /// The numbers, newest first.
-    pub(super) fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
+    pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
         let low = self.largest - self.first;
         let mut pairs = Frames::new(self.pairs);
         let mut next_low = low;

@@ -36,6 +36,7 @@ mod rtt;
 mod sent;
 mod stats;
 mod streams;
+pub mod trace;
 pub mod tuning;
 
 use std::{collections::VecDeque, time::Duration};
@@ -60,6 +61,7 @@ use self::{
     recovery::Probing,
     sent::{Content, Sent, SentPacket},
     streams::{ReceiveStreams, SendStreams},
+    trace::{Gauges, Payloads, Recorder},
     tuning::{COPY_BYTES_INITIAL, THIN_PACKETS_MAX},
 };
 use crate::time::Timestamp;
@@ -114,6 +116,8 @@ pub struct Transport {
     /// Bytes around the content of a packet: header, tag.
     overhead: usize,
     stats: Stats,
+    /// Of what happens, if anybody looks.
+    recorder: Option<Box<Recorder>>,
 }
 
 /// How much of our memory the peer may use.
@@ -203,6 +207,7 @@ impl Transport {
             last_reason: Reason::Control,
             overhead: overhead_bytes,
             stats: Stats::default(),
+            recorder: None,
         }
     }
 
@@ -250,6 +255,8 @@ impl Transport {
         self.ecn.on_received(codepoint);
         self.stats.packets_received += 1;
         self.stats.bytes_received += content.len() as u64;
+        let overhead = self.overhead;
+        self.note(|it| it.received(now, number, content, overhead));
         let (mut elicits, mut urgency) = (false, Urgency::Soon);
         for frame in Frames::new(content) {
             let frame = frame?;
@@ -280,6 +287,7 @@ impl Transport {
             self.received.want_ack(now, number, urgency);
         }
         self.tell_credit();
+        self.note_gauges(now);
         Ok(if self.closing == Closing::Closed { Handled::Closed } else { Handled::Taken })
     }
 
@@ -291,12 +299,14 @@ impl Transport {
         if self.probe_due().is_some_and(|due| due <= now) {
             self.probe(now);
         }
+        self.note_gauges(now);
     }
 
     /// Appends bytes to the stream of `key`. They are kept until the peer has them; see
     /// [`Self::has_room`].
     pub fn write(&mut self, key: StreamKey, bytes: &[u8]) {
-        self.outgoing.write(key, bytes);
+        let (stream, range) = self.outgoing.write(key, bytes);
+        self.note(|it| it.written(stream, range));
     }
 
     /// Whether more should be written: little is kept for a path that takes little, and less than
@@ -346,12 +356,13 @@ impl Transport {
     /// to leave now.
     pub fn poll_packet(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Option<u64> {
         let start = out.len();
+        self.note(|it| it.settle(now));
         if self.closing != Closing::No {
             let is_due = self.closing == Closing::Due;
             self.closing = Closing::Closed;
             return is_due.then(|| {
                 frame::put(out, &Frame::Close);
-                self.finish_packet(out.len() - start, None)
+                self.finish_packet(now, &out[start..], Reason::Control, None)
             });
         }
         self.paced_until = None;
@@ -406,7 +417,9 @@ impl Transport {
             return None;
         }
         self.last_reason = reason;
-        Some(self.finish_packet(out.len() - start, packet))
+        let number = self.finish_packet(now, &out[start..], reason, packet);
+        self.note_gauges(now);
+        Some(number)
     }
 
     /// Why the packet left that [`Self::poll_packet`] gave last.
@@ -416,10 +429,10 @@ impl Transport {
 
     /// Appends the content of a packet that asks whoever gets it to send `challenge` back; its number.
     /// It is not sent again when it is lost, and is as short as can be: nobody knows who gets it.
-    pub fn put_challenge(&mut self, challenge: [u8; 8], out: &mut Vec<u8>) -> u64 {
+    pub fn put_challenge(&mut self, now: Timestamp, challenge: [u8; 8], out: &mut Vec<u8>) -> u64 {
         let start = out.len();
         frame::put(out, &Frame::Challenge(challenge));
-        self.finish_packet(out.len() - start, None)
+        self.finish_packet(now, &out[start..], Reason::Control, None)
     }
 
     /// What the peer sent back of a challenge.
@@ -435,6 +448,16 @@ impl Transport {
     /// What the peer told of that.
     pub const fn take_name(&mut self) -> Option<[u8; NAME_BYTES]> {
         self.told_name.take()
+    }
+
+    /// From now on events are recorded, or not any more.
+    pub fn record(&mut self, payloads: Option<Payloads>) {
+        self.recorder = payloads.map(|payloads| Box::new(Recorder::new(payloads)));
+    }
+
+    /// The events since this was asked last.
+    pub fn take_trace(&mut self) -> Vec<trace::Event> {
+        self.recorder.as_mut().map_or_else(Vec::new, |recorder| recorder.take())
     }
 
     /// The peer is somewhere else: round trip, window and sizes begin anew (RFC 9000 §9.4).
@@ -519,11 +542,41 @@ impl Transport {
         self.credit = self.credit.max(Some(self.incoming.allowed()));
     }
 
-    fn finish_packet(&mut self, bytes: usize, packet: Option<SentPacket>) -> u64 {
+    fn note(&mut self, event: impl FnOnce(&mut Recorder)) {
+        if let Some(recorder) = &mut self.recorder {
+            event(recorder);
+        }
+    }
+
+    fn note_gauges(&mut self, now: Timestamp) {
+        let Some(recorder) = &mut self.recorder else { return };
+        recorder.gauges(
+            now,
+            Gauges {
+                smoothed: self.rtt.smoothed(),
+                latest: self.rtt.latest(),
+                minimum: self.rtt.minimum(),
+                variance: self.rtt.variance(),
+                probe_interval: self.rtt.probe_interval(),
+                window_bytes: self.controller.window_bytes(),
+                in_flight_bytes: self.sent.in_flight(),
+            },
+        );
+    }
+
+    fn finish_packet(
+        &mut self,
+        now: Timestamp,
+        content: &[u8],
+        reason: Reason,
+        packet: Option<SentPacket>,
+    ) -> u64 {
         let number = self.sent.next_number();
         self.sent.push(packet);
         self.stats.packets_sent += 1;
-        self.stats.bytes_sent += bytes as u64;
+        self.stats.bytes_sent += content.len() as u64;
+        let overhead = self.overhead;
+        self.note(|it| it.sent(now, number, content, overhead, reason));
         number
     }
 }

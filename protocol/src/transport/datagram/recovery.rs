@@ -77,6 +77,7 @@ impl Transport {
             Acked { now, bytes, sent_at, in_flight, is_window_limited, rate, delivered, rtt };
         self.controller.on_acked(&acked);
         for (number, packet) in &outcome.acked {
+            self.note(|it| it.acked(now, *number));
             self.on_arrived(*number, packet);
         }
         let arrived: Vec<Timestamp> = outcome.acked.iter().map(|(_, p)| p.sent_at).collect();
@@ -131,6 +132,7 @@ impl Transport {
         let mut lost: Option<Lost> = None;
         let mut oldest = now;
         for (number, sent_at, bytes, contents, reason) in given_up {
+            self.note(|it| it.lost(now, number, reason));
             // Whether a size passes says nothing about congestion (RFC 8899 §3).
             if contents.iter().any(|content| matches!(content, Content::Size(_))) {
                 self.sizes.on_probe_lost();
@@ -172,6 +174,7 @@ impl Transport {
         let overdue = |packet: &SentPacket| probing.overdue_at(&rtt, packet) <= now;
         for (number, contents) in self.sent.probe(overdue) {
             self.stats.probed += 1;
+            self.note(|it| it.lost(now, number, Reason::Overdue));
             self.send_again(number, &contents, Reason::Overdue);
         }
         self.probing.has_allowance = true;

@@ -1,6 +1,9 @@
 //! The sending half: bytes that wait, bytes that are under way, and which of them are lost.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
 
 use super::{Part, StreamKey};
 use crate::transport::datagram::{
@@ -65,19 +68,25 @@ impl SendStreams {
         }
     }
 
-    /// Appends bytes to the stream of `key`.
-    pub(in crate::transport::datagram) fn write(&mut self, key: StreamKey, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
+    /// Appends bytes to the stream of `key`: its number, and their offsets.
+    pub(in crate::transport::datagram) fn write(
+        &mut self,
+        key: StreamKey,
+        bytes: &[u8],
+    ) -> (u8, Range<u64>) {
         let number = self.assign(key);
         let stream = &mut self.streams[usize::from(number)];
+        let start = stream.written();
+        if bytes.is_empty() {
+            return (number, start..start);
+        }
         stream.buffer.extend(bytes);
         self.unacked += bytes.len();
         if !stream.is_ready {
             stream.is_ready = true;
             self.ready[class(key)].push_back(number);
         }
+        (number, start..start + bytes.len() as u64)
     }
 
     fn assign(&mut self, key: StreamKey) -> u8 {
@@ -279,7 +288,7 @@ impl SendStreams {
 
 impl SendStream {
     /// What of a part is not acknowledged.
-    fn missing(&self, part: &Part) -> impl Iterator<Item = std::ops::Range<u64>> + '_ {
+    fn missing(&self, part: &Part) -> impl Iterator<Item = Range<u64>> + '_ {
         self.acked.missing(part.start.max(self.acked_below)..part.end)
     }
 
