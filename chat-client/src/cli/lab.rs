@@ -1,5 +1,7 @@
 //! Arguments of `lab`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use protocol::lab::scenario::Strategy;
 
@@ -15,6 +17,8 @@ pub enum Lab {
     },
     /// Runs a scenario in virtual time and compares strategies on the same losses
     Run(LabRun),
+    /// Prints Wireshark's dissector of our packets, in Lua
+    Dissector,
 }
 
 /// `lab run`.
@@ -28,6 +32,12 @@ pub struct LabRun {
     /// Only this strategy; again for more
     #[arg(long, value_name = "STRATEGY", value_parser = strategy)]
     pub strategy: Vec<Strategy>,
+    /// Writes what happened into this directory: qlog of each strategy, and pcapng of ours
+    #[arg(long, value_name = "DIR")]
+    pub trace: Option<PathBuf>,
+    /// Puts what messages say into the trace as well
+    #[arg(long, requires = "trace")]
+    pub with_secrets: bool,
     /// Exits with 1 if anything is not as the scenario expects
     #[arg(long)]
     pub assert: bool,

@@ -1,5 +1,7 @@
 //! The laboratory's library: scenarios that come with the program, and those in files.
 
+pub mod trace;
+
 use std::{fs, path::Path};
 
 use protocol::lab::scenario::{Scenario, Written};

@@ -167,9 +167,26 @@ impl Experiment {
     ///
     /// What it did wrong. Being late is not wrong.
     pub fn run<S: Sender, R: Receiver>(&self, strategy: (S, R)) -> Result<Run, Broken> {
+        self.run_and_return(strategy).map(|(run, _)| run)
+    }
+
+    /// How long there and back takes at the beginning, on an empty path.
+    pub fn round_trip(&self) -> Duration {
+        self.path.iter().map(|faults| faults.delay).sum()
+    }
+
+    /// As [`Self::run`], and gives back both halves as they are in the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
+    pub fn run_and_return<S: Sender, R: Receiver>(
+        &self,
+        strategy: (S, R),
+    ) -> Result<(Run, (S, R)), Broken> {
         let mut stage = Stage::new(self, strategy);
         stage.play()?;
-        Ok(stage.run)
+        Ok((stage.run, (stage.sender, stage.receiver)))
     }
 }
 

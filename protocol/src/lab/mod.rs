@@ -6,6 +6,7 @@
 //!   strategy    ways to live with that: the textbook's, TCP's, KCP's, ours
 //!   experiment  one of them on a path, and everything that happens      theory    what to expect
 //!   scenario    an experiment with its strategies                       expect    what is expected of it
+//!   qlog        what happened, for qvis                                 pcapng    and for Wireshark
 //! ```
 //!
 //! One seed decides everything: integer arithmetic only, a generator of our own
@@ -15,6 +16,8 @@ pub mod expect;
 pub mod experiment;
 pub mod fault;
 pub mod network;
+pub mod pcapng;
+pub mod qlog;
 pub mod scenario;
 pub mod strategy;
 pub mod theory;

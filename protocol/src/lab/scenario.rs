@@ -14,7 +14,13 @@ use super::{
     strategy::{GoBackN, Kcp, Ours, SelectiveRepeat, StopAndWait, Tcp, Timer},
     words::{self, BadFault},
 };
-use crate::{time::Timestamp, transport::datagram::Algorithm};
+use crate::{
+    time::Timestamp,
+    transport::datagram::{
+        Algorithm,
+        trace::{Event, Payloads},
+    },
+};
 
 /// Messages of one scenario at most: a run keeps every event.
 const MESSAGES_MAX: u32 = 100_000;
@@ -190,7 +196,6 @@ impl Strategy {
     ///
     /// What it did wrong, which none of these should.
     pub fn run(self, experiment: &Experiment) -> Result<Run, Broken> {
-        let round_trip = experiment.path.iter().map(|faults| faults.delay).sum::<Duration>();
         match self {
             Self::StopAndWait => experiment.run(StopAndWait::new(Timer::adaptive())),
             Self::GoBackN => experiment.run(GoBackN::new(Timer::adaptive(), WINDOW)),
@@ -199,12 +204,44 @@ impl Strategy {
             }
             Self::Tcp => experiment.run(Tcp::new()),
             Self::Kcp => experiment.run(Kcp::new()),
-            Self::Ours => {
-                let measured = round_trip.max(Duration::from_millis(1));
-                experiment.run(Ours::new(Timestamp::ZERO, Algorithm::default(), Some(measured)))
-            }
+            Self::Ours => experiment.run(ours(experiment.round_trip())),
         }
     }
+
+    /// The same, and records what both ends of a session of ours saw.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
+    pub fn run_recorded(
+        self,
+        experiment: &Experiment,
+        payloads: Payloads,
+    ) -> Result<Recorded, Broken> {
+        if self != Self::Ours {
+            return Ok(Recorded { run: self.run(experiment)?, sessions: None });
+        }
+        let (mut sender, mut receiver) = ours(experiment.round_trip());
+        sender.record(payloads);
+        receiver.record(payloads);
+        let (run, (sender, receiver)) = experiment.run_and_return((sender, receiver))?;
+        Ok(Recorded { run, sessions: Some([sender.into_trace(), receiver.into_trace()]) })
+    }
+}
+
+/// A run that was recorded.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// What happened.
+    pub run: Run,
+    /// What the sender's and the receiver's transport did, if they are ours.
+    pub sessions: Option<[Vec<Event>; 2]>,
+}
+
+/// Our transport, as it is behind a handshake that took so long.
+fn ours(round_trip: Duration) -> (Ours, Ours) {
+    let measured = round_trip.max(Duration::from_millis(1));
+    Ours::new(Timestamp::ZERO, Algorithm::default(), Some(measured))
 }
 
 impl fmt::Display for Strategy {

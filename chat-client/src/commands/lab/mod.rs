@@ -4,7 +4,7 @@
 mod json;
 mod run;
 
-use protocol::lab::scenario::Scenario;
+use protocol::lab::{pcapng, scenario::Scenario};
 
 use crate::{cli::Lab, lab, output::Output, report::Failure};
 
@@ -12,6 +12,7 @@ pub(super) fn run(command: Lab, output: &mut Output) -> Result<(), Failure> {
     match command {
         Lab::List => lab::SCENARIOS.iter().try_for_each(|(name, _)| output.line(name)),
         Lab::Explain { scenario } => explain(&lab::load(&scenario)?, output),
+        Lab::Dissector => output.line(pcapng::DISSECTOR.trim_end()),
         Lab::Run(run) => run::run(&run, output),
     }
 }

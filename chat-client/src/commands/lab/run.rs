@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use protocol::lab::{expect::Measures, scenario::Strategy, strategy::Cause};
+use protocol::{
+    lab::{expect::Measures, scenario::Strategy, strategy::Cause},
+    transport::datagram::trace::Payloads,
+};
 
 use super::json::print_events;
 use crate::{
     cli::LabRun,
-    lab,
+    lab::{self, trace::Traces},
     output::{Output, Style, tell},
     report::Failure,
 };
@@ -19,15 +22,20 @@ pub(super) fn run(asked: &LabRun, output: &mut Output) -> Result<(), Failure> {
         scenario.strategies.clone_from(&asked.strategy);
     }
     let experiment = &scenario.experiment;
+    let payloads = if asked.with_secrets { Payloads::Kept } else { Payloads::Withheld };
+    let traces = asked.trace.clone().map(|it| Traces::new(it, &scenario.title, payloads));
+    let traces = traces.transpose()?;
     if output.style() == Style::Plain {
         output.line(&format!("{} (seed {})", scenario.title, experiment.seed))?;
         output.line(&heading())?;
     }
     let mut unmet = Vec::new();
     for strategy in &scenario.strategies {
-        let run = strategy
-            .run(experiment)
-            .map_err(|broken| Failure::Usage(format!("{strategy}: {broken}")))?;
+        let run = match &traces {
+            Some(traces) => traces.record(*strategy, experiment)?,
+            None => strategy.run(experiment),
+        };
+        let run = run.map_err(|broken| Failure::Usage(format!("{strategy}: {broken}")))?;
         let measures = Measures::of(&run, experiment.traffic.bytes);
         match output.style() {
             Style::Plain => output.line(&row(*strategy, &measures))?,

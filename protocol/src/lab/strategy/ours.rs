@@ -6,7 +6,10 @@ use std::{collections::VecDeque, time::Duration};
 use super::{Cause, Gauges, Label, Outgoing, Receiver, Sender};
 use crate::{
     time::Timestamp,
-    transport::datagram::{Algorithm, Codepoint, Reason, StreamKey, Transport, Trust},
+    transport::datagram::{
+        Algorithm, Codepoint, Reason, StreamKey, Transport, Trust,
+        trace::{Event, Payloads},
+    },
 };
 
 /// Bytes around a packet's content: header and tag, towards a relay and towards a device.
@@ -20,6 +23,8 @@ pub struct Ours {
     transport: Transport,
     overhead: usize,
     messages: VecDeque<Vec<u8>>,
+    /// What the transport did, if that is recorded.
+    trace: Vec<Event>,
 }
 
 impl Ours {
@@ -29,9 +34,20 @@ impl Ours {
             transport: Transport::new(now, algorithm, round_trip, Trust::Known, overhead),
             overhead,
             messages: VecDeque::new(),
+            trace: Vec::new(),
         };
         let [sender, receiver] = OVERHEAD_BYTES.map(end);
         (sender, receiver)
+    }
+
+    /// From now on what the transport does is recorded.
+    pub fn record(&mut self, payloads: Payloads) {
+        self.transport.record(Some(payloads));
+    }
+
+    /// What it did.
+    pub fn into_trace(self) -> Vec<Event> {
+        self.trace
     }
 
     fn take(&mut self, now: Timestamp, packet: &[u8]) {
@@ -41,12 +57,15 @@ impl Ours {
         if !self.transport.is_known(number) {
             // A violation would be a mistake of ours, and is for the tests of the transport.
             let _ = self.transport.handle_packet(now, number, Codepoint::NotCapable, content);
+            self.trace.extend(self.transport.take_trace());
         }
     }
 
     fn give(&mut self, now: Timestamp) -> Option<Outgoing> {
         let mut content = Vec::new();
-        let number = self.transport.poll_packet(now, &mut content)?;
+        let number = self.transport.poll_packet(now, &mut content);
+        self.trace.extend(self.transport.take_trace());
+        let number = number?;
         let mut bytes = number.to_be_bytes().to_vec();
         bytes.resize(self.overhead, 0);
         bytes.append(&mut content);
@@ -67,6 +86,7 @@ impl Ours {
 
     fn time_out(&mut self, now: Timestamp) {
         self.transport.handle_timeout(now);
+        self.trace.extend(self.transport.take_trace());
     }
 }
 

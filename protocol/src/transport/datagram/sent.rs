@@ -79,6 +79,20 @@ pub enum Reason {
     Copy,
 }
 
+impl Reason {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::First => "first",
+            Self::Order => "order",
+            Self::Time => "time",
+            Self::Overdue => "overdue",
+            Self::Copy => "copy",
+        }
+    }
+}
+
 /// An acknowledgement for something that was never sent: the peer is broken, or worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("packet {0} is acknowledged and was never sent")]

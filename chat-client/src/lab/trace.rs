@@ -1,0 +1,130 @@
+//! What happened, in files that other tools read.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, BufWriter},
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use protocol::{
+    lab::{
+        experiment::{Broken, Experiment, Run},
+        pcapng::Pcapng,
+        qlog::{Qlog, Vantage},
+        scenario::{Recorded, Strategy},
+    },
+    transport::datagram::trace::{Event, Payloads},
+};
+
+use crate::report::Failure;
+
+/// Addresses of an experiment's two ends: some that are nobody's (RFC 5737).
+const ADDRESSES: [SocketAddr; 2] = {
+    let client = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 50_000);
+    let relay = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 4_545);
+    [client, relay]
+};
+
+/// A directory for the traces of one scenario.
+#[derive(Debug)]
+pub struct Traces {
+    directory: PathBuf,
+    title: String,
+    payloads: Payloads,
+}
+
+impl Traces {
+    /// Makes the directory, if it is not there. Nobody else may read what is in it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made.
+    pub fn new(directory: PathBuf, title: &str, payloads: Payloads) -> Result<Self, Failure> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .map_err(|error| Failure::io(format!("cannot make {}", directory.display()), error))?;
+        Ok(Self { directory, title: title.to_owned(), payloads })
+    }
+
+    /// Runs a strategy and writes its trace: as its sender saw it, and for a session of ours as both
+    /// ends did.
+    ///
+    /// # Errors
+    ///
+    /// If a file is there already or cannot be written; inside, what the strategy did wrong.
+    pub fn record(
+        &self,
+        strategy: Strategy,
+        experiment: &Experiment,
+    ) -> Result<Result<Run, Broken>, Failure> {
+        let Recorded { run, sessions } = match strategy.run_recorded(experiment, self.payloads) {
+            Ok(recorded) => recorded,
+            Err(broken) => return Ok(Err(broken)),
+        };
+        let written = match &sessions {
+            Some([client, relay]) => self.sessions(strategy, client, relay),
+            None => self.run(strategy, &run, experiment),
+        };
+        written.map_err(|(path, error)| {
+            Failure::io(format!("cannot write {}", path.display()), error)
+        })?;
+        Ok(Ok(run))
+    }
+
+    fn run(
+        &self,
+        strategy: Strategy,
+        run: &Run,
+        experiment: &Experiment,
+    ) -> Result<(), (PathBuf, io::Error)> {
+        self.file(format!("{strategy}.sqlog"), |file| {
+            let mut qlog = Qlog::new(file, &self.title(strategy), Vantage::Client)?;
+            run.events.iter().try_for_each(|it| qlog.experiment(it, &experiment.traffic))?;
+            qlog.flush()
+        })
+    }
+
+    fn sessions(
+        &self,
+        strategy: Strategy,
+        client: &[Event],
+        relay: &[Event],
+    ) -> Result<(), (PathBuf, io::Error)> {
+        let both = [("client", Vantage::Client, client), ("relay", Vantage::Server, relay)];
+        for (name, vantage, events) in both {
+            self.file(format!("{strategy}.{name}.sqlog"), |file| {
+                let mut qlog = Qlog::new(file, &self.title(strategy), vantage)?;
+                events.iter().try_for_each(|event| qlog.session(event))?;
+                qlog.flush()
+            })?;
+        }
+        self.file(format!("{strategy}.pcapng"), |file| {
+            let mut pcapng = Pcapng::new(file, Vantage::Client, ADDRESSES, Duration::ZERO)?;
+            client.iter().try_for_each(|event| pcapng.session(event))?;
+            pcapng.flush()
+        })
+    }
+
+    fn title(&self, strategy: Strategy) -> String {
+        format!("{}: {strategy}", self.title)
+    }
+
+    fn file(
+        &self,
+        name: String,
+        write: impl FnOnce(BufWriter<File>) -> io::Result<()>,
+    ) -> Result<(), (PathBuf, io::Error)> {
+        let path = self.directory.join(name);
+        create(&path).and_then(|file| write(BufWriter::new(file))).map_err(|error| (path, error))
+    }
+}
+
+/// A new file that nobody else may read.
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
