@@ -8,6 +8,7 @@ mod exactly_once;
 mod first_minute;
 mod future;
 mod hostile;
+mod lab;
 mod linear;
 mod lossy;
 mod restore;

@@ -8,9 +8,10 @@
 //!   loopback   a network of its own                 keys       what a person types
 //!   lines      what a child prints                chat       the real client as a child process
 //!   machine    people in front of terminals     path       loses datagrams on their way
-//!   network    two hosts and a bad cable
+//!   network    two hosts and a bad cable        browser    a page in a browser without a screen
 //! ```
 
+pub mod browser;
 pub mod chat;
 pub mod client;
 pub mod identity;

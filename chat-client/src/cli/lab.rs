@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::ValueHint};
 use protocol::lab::scenario::Strategy;
 
 /// `lab`.
@@ -41,6 +41,12 @@ pub struct LabRun {
     /// Exits with 1 if anything is not as the scenario expects
     #[arg(long)]
     pub assert: bool,
+    /// Writes a page with diagrams for a browser, which needs no network
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub report: Option<PathBuf>,
+    /// Overwrites a file that is no report
+    #[arg(long, requires = "report")]
+    pub force: bool,
 }
 
 fn strategy(name: &str) -> Result<Strategy, String> {

@@ -151,9 +151,9 @@ enum Order {
 pub struct BadExpect(pub String);
 
 impl Expect {
-    /// Whether anything is expected of this strategy.
-    pub fn concerns(&self, strategy: Strategy) -> bool {
-        self.strategy.is_none_or(|only| only == strategy)
+    /// Whether anything is expected of a strategy that is called so.
+    pub fn concerns(&self, strategy: &str) -> bool {
+        self.strategy.is_none_or(|only| only.name() == strategy)
     }
 
     /// Whether a run is as expected; if not, what it was instead.

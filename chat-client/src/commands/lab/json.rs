@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use protocol::{
     lab::{
-        expect::Measures,
-        experiment::{Event, Run, What},
-        scenario::Strategy,
+        experiment::{Event, What},
         strategy::Label,
     },
     time::Timestamp,
@@ -14,13 +12,13 @@ use protocol::{
 use serde::Serialize;
 
 use super::super::json::JSON_VERSION;
-use crate::{output::Output, report::Failure};
+use crate::{lab::outcome::Outcome, output::Output, report::Failure};
 
 /// An event as a line of JSON. Times are µs from the beginning.
 #[derive(Serialize)]
-struct EventJson {
+struct EventJson<'a> {
     v: u32,
-    strategy: &'static str,
+    strategy: &'a str,
     at_us: u64,
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,9 +45,9 @@ struct EventJson {
 
 /// The last line of a strategy.
 #[derive(Serialize)]
-struct SummaryJson {
+struct SummaryJson<'a> {
     v: u32,
-    strategy: &'static str,
+    strategy: &'a str,
     event: &'static str,
     messages: u64,
     delivered: u64,
@@ -62,18 +60,14 @@ struct SummaryJson {
     timeouts: u64,
 }
 
-pub(super) fn print_events(
-    strategy: Strategy,
-    run: &Run,
-    measures: &Measures,
-    output: &mut Output,
-) -> Result<(), Failure> {
+pub(super) fn print_events(outcome: &Outcome, output: &mut Output) -> Result<(), Failure> {
+    let Outcome { strategy, run, measures, .. } = outcome;
     for event in &run.events {
         output.json(&event_json(strategy, event))?;
     }
     output.json(&SummaryJson {
         v: JSON_VERSION,
-        strategy: strategy.name(),
+        strategy,
         event: "summary",
         messages: measures.messages,
         delivered: measures.delivered,
@@ -87,10 +81,10 @@ pub(super) fn print_events(
     })
 }
 
-fn event_json(strategy: Strategy, event: &Event) -> EventJson {
+fn event_json<'a>(strategy: &'a str, event: &Event) -> EventJson<'a> {
     let mut json = EventJson {
         v: JSON_VERSION,
-        strategy: strategy.name(),
+        strategy,
         at_us: event.at.since(Timestamp::ZERO).as_micros().try_into().unwrap_or(u64::MAX),
         event: "",
         message: None,

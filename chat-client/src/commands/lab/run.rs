@@ -1,56 +1,62 @@
-//! `lab run`: a table of what the strategies came to.
+//! `lab run`: what strategies came to, as a table, as lines of JSON, as a page.
 
-use std::time::Duration;
+use std::path::Path;
 
 use protocol::{
-    lab::{expect::Measures, scenario::Strategy, strategy::Cause},
+    lab::scenario::{Scenario, Strategy},
     transport::datagram::trace::Payloads,
 };
 
 use super::json::print_events;
 use crate::{
     cli::LabRun,
-    lab::{self, trace::Traces},
+    lab::{
+        self,
+        file::{self, Overwrite},
+        outcome::Outcome,
+        report::{self, Origin},
+        table,
+        trace::Traces,
+    },
     output::{Output, Style, tell},
     report::Failure,
+    untrusted::Untrusted,
 };
 
 pub(super) fn run(asked: &LabRun, output: &mut Output) -> Result<(), Failure> {
-    let mut scenario = lab::load(&asked.scenario)?;
+    let text = lab::text(&asked.scenario)?;
+    let mut scenario = lab::parse(&asked.scenario, &text)?;
     scenario.experiment.seed = asked.seed.unwrap_or(scenario.experiment.seed);
     if !asked.strategy.is_empty() {
         scenario.strategies.clone_from(&asked.strategy);
     }
-    let experiment = &scenario.experiment;
+    let seed = scenario.experiment.seed;
     let payloads = if asked.with_secrets { Payloads::Kept } else { Payloads::Withheld };
     let traces = asked.trace.clone().map(|it| Traces::new(it, &scenario.title, payloads));
-    let traces = traces.transpose()?;
-    if output.style() == Style::Plain {
-        output.line(&format!("{} (seed {})", scenario.title, experiment.seed))?;
-        output.line(&heading())?;
-    }
-    let mut unmet = Vec::new();
-    for strategy in &scenario.strategies {
-        let run = match &traces {
-            Some(traces) => traces.record(*strategy, experiment)?,
-            None => strategy.run(experiment),
-        };
-        let run = run.map_err(|broken| Failure::Usage(format!("{strategy}: {broken}")))?;
-        let measures = Measures::of(&run, experiment.traffic.bytes);
-        match output.style() {
-            Style::Plain => output.line(&row(*strategy, &measures))?,
-            Style::Json => print_events(*strategy, &run, &measures, output)?,
-        }
-        for expect in &scenario.expect {
-            if expect.concerns(*strategy)
-                && let Err(is) = expect.check(&run, &measures)
-            {
-                unmet.push(format!("{strategy}: expected {expect}, and it is {is}"));
+    let outcomes = outcomes(&scenario, traces.transpose()?.as_ref())?;
+    match output.style() {
+        Style::Plain => {
+            let title = Untrusted::new(&scenario.title).for_line();
+            output.line(&format!("{title} (seed {seed})"))?;
+            output.line(&table::heading())?;
+            for Outcome { strategy, measures, .. } in &outcomes {
+                output.line(&table::row(strategy, measures))?;
             }
         }
+        Style::Json => outcomes.iter().try_for_each(|outcome| print_events(outcome, output))?,
     }
+    if let Some(path) = &asked.report {
+        let is_shipped = lab::SCENARIOS.iter().any(|(name, _)| *name == asked.scenario);
+        let command = again(asked, seed);
+        let origin = Origin { command: &command, source: (!is_shipped).then_some(&*text) };
+        let page = report::of_run(origin, &scenario, &outcomes);
+        let overwrite = if asked.force { Overwrite::Any } else { Overwrite::Ours };
+        file::save(path, report::MARK, &page, overwrite)?;
+        tell(&format!("report: {}", shown(path)));
+    }
+    let unmet: Vec<String> = outcomes.iter().flat_map(Outcome::unmet).collect();
     for line in &unmet {
-        tell(line);
+        tell(&Untrusted::new(line).for_line());
     }
     match unmet.len() {
         0 => Ok(()),
@@ -59,37 +65,48 @@ pub(super) fn run(asked: &LabRun, output: &mut Output) -> Result<(), Failure> {
     }
 }
 
-fn heading() -> String {
-    format!(
-        "{:<17}{:>8}{:>10}{:>10}{:>10}{:>10}{:>8}{:>9}  sent again: late, overtaken, go-back, copy",
-        "", "arrived", "mean ms", "p50 ms", "p99 ms", "max ms", "bytes x", "Mbit/s"
-    )
+fn outcomes(scenario: &Scenario, traces: Option<&Traces>) -> Result<Vec<Outcome>, Failure> {
+    let outcome = |strategy: &Strategy| {
+        let run = match traces {
+            Some(traces) => traces.record(*strategy, &scenario.experiment)?,
+            None => strategy.run(&scenario.experiment),
+        };
+        let run = run.map_err(|broken| Failure::Usage(format!("{strategy}: {broken}")))?;
+        Ok(Outcome::new(strategy.name(), run, scenario))
+    };
+    scenario.strategies.iter().map(outcome).collect()
 }
 
-fn row(strategy: Strategy, measures: &Measures) -> String {
-    let share = measures.delivered * 1_000 / measures.messages.max(1);
-    let cause = |cause| measures.causes.get(&cause).copied().unwrap_or(0);
-    format!(
-        "{strategy:<17}{:>7}%{:>10}{:>10}{:>10}{:>10}{:>8}{:>9}  {} {} {} {}",
-        tenths(share),
-        millis(measures.mean),
-        millis(measures.p50),
-        millis(measures.p99),
-        millis(measures.max),
-        format!("{}.{:02}", measures.overhead / 1_000, measures.overhead % 1_000 / 10),
-        format!("{}.{:03}", measures.goodput * 8 / 1_000_000, measures.goodput * 8 / 1_000 % 1_000),
-        cause(Cause::Timeout),
-        cause(Cause::Overtaken),
-        cause(Cause::GoBack),
-        cause(Cause::Copy),
-    )
+/// The command that makes the same run.
+fn again(asked: &LabRun, seed: u64) -> String {
+    let strategies = asked.strategy.iter().map(|strategy| format!(" --strategy {strategy}"));
+    let scenario = quoted(&asked.scenario);
+    format!("chat-client lab run {scenario} --seed {seed}{}", strategies.collect::<String>())
 }
 
-fn tenths(value: u64) -> String {
-    format!("{}.{}", value / 10, value % 10)
+/// A word for a POSIX shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) && !word.starts_with('-') {
+        return word.to_owned();
+    }
+    let dashed = if word.starts_with('-') { "./" } else { "" };
+    format!("'{dashed}{}'", word.replace('\'', r"'\''"))
 }
 
-fn millis(time: Duration) -> String {
-    let micros = time.as_micros();
-    format!("{}.{}", micros / 1_000, micros / 100 % 10)
+fn shown(path: &Path) -> String {
+    Untrusted::new(&path.display().to_string()).for_line()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted("lost-ack"), "lost-ack");
+        assert_eq!(quoted("my runs/o'clock.toml"), r"'my runs/o'\''clock.toml'");
+        assert_eq!(quoted("-x.toml"), "'./-x.toml'");
+        assert_eq!(quoted("$(id).toml"), "'$(id).toml'");
+    }
 }

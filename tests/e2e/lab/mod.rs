@@ -1,0 +1,3 @@
+//! The laboratory with the real programs.
+
+mod report;
