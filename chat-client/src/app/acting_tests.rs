@@ -11,13 +11,14 @@ use super::{
     bar::{Bar, COPY_BYTES_MAX},
     conversation::Reached,
     deletion::UNDO_MILLIS,
-    effect::{Effect, Saying},
+    effect::{Ask, Effect, Saying},
     event::{Data, Drawn, Event, Spots},
     fixture::{app, at, direct, entry, id, load, press, room, target, text},
     purpose::Purpose,
     timeline::{Said, Scroll},
     update,
 };
+use crate::lab::live::{Order, Ways};
 
 /// Bea's link, Ada's changed word, Carl's reaction; the newest message is Ada's.
 fn lobby() -> App {
@@ -66,6 +67,17 @@ fn the_bar_opens_on_a_selected_message_and_its_keys_write_nothing() {
     assert_eq!(app.bar, Some(Bar::Acts));
     press(&mut app, "r");
     assert_eq!((app.bar.as_ref(), written(&app).as_str()), (None, ""));
+}
+
+#[test]
+fn faults_of_the_path_are_checked_before_anybody_acts_on_them() {
+    let mut app = lobby();
+    let effects = press(&mut app, "/net in delay 50ms<enter>");
+    let order = Order::Set { ways: Ways::In, name: "delay".into(), value: "50ms".into() };
+    assert!(effects.contains(&Effect::Ask(Ask::Impair(order))), "{effects:?}");
+    assert!(press(&mut app, "/net<enter>").contains(&Effect::Ask(Ask::Connection)));
+    assert_eq!(press(&mut app, "/net loss 10<enter>"), []);
+    assert_eq!((toast(&app).contains("write 5%"), written(&app).as_str()), (true, "/net loss 10"));
 }
 
 #[test]

@@ -16,12 +16,12 @@ use super::{
     conversation::{Pending, PendingState, Privacy, Reached, Sort, Standing, Summary},
     effect::Saying,
     event::{Data, Finding},
-    link::{Link, LinkState},
+    link::{Faults, Link, LinkState},
     timeline::{Entry, Notice, SOMEBODY, Said, Sender},
 };
 use crate::node::call::{
-    ConversationView, Delivery, Event as NodeEvent, Fallback, Found, Line, Link as NodeLink,
-    OutboxView, SaidView, Status, Target,
+    ConversationView, Delivery, Event as NodeEvent, Fallback, FaultsView, Found, Line,
+    Link as NodeLink, OutboxView, SaidView, Status, Target,
 };
 
 /// What telling *me* from others needs.
@@ -73,7 +73,15 @@ pub(super) fn link(status: &Status, now: WallTime) -> Link {
         _ => String::new(),
     };
     let round_trip = status.round_trip_us.map(Duration::from_micros);
-    Link { relay, name: name.clone(), transport, round_trip, state }
+    let faults = faults(&status.faults, now);
+    Link { relay, name: name.clone(), transport, round_trip, state, faults }
+}
+
+/// What is made to go wrong, by this clock.
+pub(super) fn faults(view: &FaultsView, now: WallTime) -> Faults {
+    let at = |millis: u64| now.plus(Duration::from_millis(millis));
+    let blackouts = view.blackouts_ms.iter().map(|(begin, end)| (at(*begin), at(*end)));
+    Faults { words: view.words.clone(), blackouts: blackouts.collect() }
 }
 
 /// The list's part of a conversation.

@@ -22,8 +22,10 @@ use super::{
     conversation::{Member, Rank},
     effect::Ask,
     event::Answer,
+    link::Faults,
 };
 use crate::{
+    lab::live::Order,
     node::{
         Caller,
         call::{Answer as NodeAnswer, Call, CallError, ConversationView, Target, Until},
@@ -122,10 +124,18 @@ impl Asker<'_> {
                     return done("not connected");
                 }
                 let transport = ("transport".to_owned(), health.transport);
-                let rows = health.datagrams.into_iter().chain(health.socket);
+                let rows = health.faults.into_iter().chain(health.datagrams).chain(health.socket);
                 let rows = std::iter::once(transport).chain(rows);
                 let lines = rows.map(|(name, value)| format!("{name:<16} {value}")).collect();
                 Ok(Answer::List("connection".to_owned(), lines))
+            }
+            Ask::Impair(order) => {
+                let is_cut = order == Order::Cut;
+                let NodeAnswer::Status(status) = self.caller.call(Call::Impair { order }).await?
+                else {
+                    return Err(unexpected());
+                };
+                done(&impaired(&adapt::faults(&status.faults, now), is_cut, now))
             }
             Ask::Reconnect => {
                 self.caller.call(Call::Reconnect).await?;
@@ -283,6 +293,15 @@ fn member(info: &MemberInfo) -> Member {
         },
         standing: adapt::standing(info.standing),
         is_here: info.presence == Presence::ONLINE,
+    }
+}
+
+/// What is said when the path was made worse, or good again.
+fn impaired(faults: &Faults, is_cut: bool, now: WallTime) -> String {
+    match faults.describe(now) {
+        _ if is_cut => "the connection is cut; it comes back by itself".to_owned(),
+        Some(words) => format!("lab: {words}; /net shows what comes of it, /net off ends it"),
+        None => "lab: no faults are set".to_owned(),
     }
 }
 

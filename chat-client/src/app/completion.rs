@@ -8,9 +8,12 @@
 //!   #lo  @be       a room, a person             from one character on
 //!   :tad           an emoji                     from two characters on
 //!   be             a person                     on Tab only
+//!   /net lo        a fault, and its values      offered while it is written
 //! ```
 
 use std::collections::BTreeSet;
+
+use protocol::lab::words;
 
 use super::{
     App,
@@ -24,6 +27,28 @@ use super::{
 const CANDIDATES_MAX: usize = 50;
 /// Characters of a shortcode before emoji are offered: `:)` is none.
 const SHORTCODE_CHARS_MIN: usize = 2;
+/// What `/net` can do beside faults: the word, what follows it, what it does.
+const ORDERS: &[(&str, &str, &str)] = &[
+    ("off", "", "no faults any more"),
+    ("cut", "", "close the connection; it comes back by itself"),
+    ("out", "FAULT", "only what we send"),
+    ("in", "FAULT", "only what comes"),
+    ("seed", "42", "what decides by chance, to have the same again"),
+];
+/// The faults of [`words::FAULTS`], likewise, the most wanted first.
+const FAULT_WORDS: &[(&str, &str, &str)] = &[
+    ("loss", "10%", "lose so many; also: 5% in bursts of 4, packets 3,17, none"),
+    ("delay", "80ms", "everything takes so much longer"),
+    ("jitter", "20ms", "up to so much longer, each by itself"),
+    ("blackout", "3s..5s", "nothing passes, counted from now"),
+    ("profile", "wifi-bad", "a path that has a name"),
+    ("rate", "500kbit", "a bottleneck"),
+    ("queue", "100kB", "what may wait before the bottleneck"),
+    ("reorder", "10% by 30ms", "so many are overtaken"),
+    ("duplicate", "1%", "so many come twice"),
+    ("corrupt", "1%", "so many come with a bit changed"),
+    ("mtu", "1300", "what is larger is lost"),
+];
 /// How far back speakers are looked for, in each conversation.
 const SPEAKERS_SEARCH_MAX: usize = 300;
 
@@ -71,6 +96,8 @@ enum Kind {
     Person,
     Conversation,
     Emoji,
+    /// A word of `/net`, behind these.
+    Net,
 }
 
 /// Offers what the word before the cursor may become. Called when that word has changed.
@@ -135,6 +162,7 @@ fn list(app: &App, cause: Cause) -> Option<Completion> {
         Kind::Person => people(app, conversation, mark, stem),
         Kind::Conversation => conversations(app, word),
         Kind::Emoji => emoji_list(stem),
+        Kind::Net => net_words(command.unwrap_or_default(), stem),
     };
     let is_complete = |candidate: &Candidate| candidate.text.trim_end() == word;
     if candidates.is_empty() || (candidates.len() == 1 && is_complete(&candidates[0])) {
@@ -161,13 +189,16 @@ fn wanted<'a>(
             Some((name, arguments)) => (name, arguments.trim_start()),
         };
         let is_first = !arguments.contains(char::is_whitespace);
+        if slash::find(name).is_some_and(|command| command.verb == Verb::Net) {
+            return Some(marked(Kind::Net, ""));
+        }
         let acts_on = slash::find(name).and_then(|command| acts_on(command.verb));
         if let Some(kind) = acts_on.filter(|_| is_first && word.len() >= least(1)) {
             let mark = match kind {
                 Kind::Room => "#",
                 Kind::Person => "@",
                 Kind::Emoji => ":",
-                Kind::Command | Kind::CommandName | Kind::Conversation => "",
+                Kind::Command | Kind::CommandName | Kind::Conversation | Kind::Net => "",
             };
             let mark = if word.starts_with(mark) { mark } else { "" };
             return Some(marked(kind, mark));
@@ -218,6 +249,26 @@ fn commands(mark: &str, stem: &str) -> Vec<Candidate> {
         })
     });
     fitting.collect()
+}
+
+/// What can stand at this place of `/net …`: each word, and how to go on.
+fn net_words(line: &str, stem: &str) -> Vec<Candidate> {
+    let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+    let before = words.strip_suffix(&[stem]).unwrap_or(&words);
+    let stem = stem.to_lowercase();
+    let known: Vec<(&str, &str, &str)> = match before {
+        [] => ORDERS.iter().chain(FAULT_WORDS).copied().collect(),
+        ["out" | "in"] => FAULT_WORDS.to_vec(),
+        ["profile"] | [_, "profile"] => words::profiles().map(|name| (name, "", "")).collect(),
+        _ => Vec::new(),
+    };
+    let fitting = known.into_iter().filter(|(word, ..)| word.starts_with(&stem));
+    let candidate = |(word, value, about): (&str, &str, _)| {
+        let space = if value.is_empty() { "" } else { " " };
+        let (label, text) = (format!("{word}{space}{value}"), format!("{word}{space}"));
+        Candidate { label, about, text }
+    };
+    fitting.map(candidate).collect()
 }
 
 fn rooms(app: &App, mark: &str, stem: &str) -> Vec<Candidate> {
@@ -386,6 +437,26 @@ mod tests {
         let mut app = lobby();
         press(&mut app, "it is 12:30: :tada: :nothing:");
         assert_eq!(written(&app), "it is 12:30: 🎉 :nothing:");
+    }
+
+    #[test]
+    fn the_words_behind_net_are_offered_one_after_the_other() {
+        let mut app = lobby();
+        press(&mut app, "/net ");
+        assert_eq!(
+            offered(&app)[..6],
+            ["off", "cut", "out FAULT", "in FAULT", "seed 42", "loss 10%"]
+        );
+        press(&mut app, "pr<tab>");
+        assert_eq!(written(&app), "/net profile ");
+        press(&mut app, "wi");
+        assert_eq!(offered(&app), ["wifi", "wifi-bad"]);
+        press(&mut app, "<C-u>/net out lo<tab>");
+        assert_eq!(written(&app), "/net out loss ");
+        press(&mut app, "10% in");
+        assert_eq!(offered(&app), Vec::<&str>::new());
+        let faults: BTreeSet<_> = FAULT_WORDS.iter().map(|(word, ..)| *word).collect();
+        assert_eq!(faults, words::FAULTS.into_iter().collect());
     }
 
     #[test]

@@ -6,8 +6,7 @@ use protocol::{
 };
 
 use super::{Notification, Way, Wheel, code::Code, event::Place, picker::Purpose};
-use crate::search::Query;
-use crate::settings::save::Change;
+use crate::{lab::live::Order, search::Query, settings::save::Change};
 
 /// Something to be done outside the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +119,8 @@ pub enum Ask {
     Connection,
     /// Try to connect now.
     Reconnect,
+    /// Make the path to the relay worse, or good again.
+    Impair(Order),
 }
 
 /// A step of the first run.

@@ -14,7 +14,7 @@ use super::{
     event::{Data, Event, Page, Place},
     first_run::Setup,
     keymap,
-    link::{Link, LinkState},
+    link::{Faults, Link, LinkState},
     timeline::{Entry, Notice, Said, Sender},
     update,
 };
@@ -91,6 +91,7 @@ pub(crate) fn app(summaries: Vec<Summary>) -> App {
         transport: "tcp".into(),
         round_trip: None,
         state: LinkState::Live,
+        faults: Faults::default(),
     };
     update(&mut app, Event::Data(Data::Link(link)));
     update(&mut app, Event::Data(Data::Conversations(summaries)));

@@ -405,6 +405,7 @@ impl App {
             && (self.link.state != LinkState::Live
                 || self.unsaved.is_some()
                 || self.deletion.is_some()
+                || self.link.faults.is_ticking(self.now)
                 || self.outbox.values().any(counts_down)
                 || self.current().is_some_and(|c| c.typing(self.now).next().is_some()))
     }

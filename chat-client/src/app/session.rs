@@ -283,6 +283,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::node::call::FaultsView;
 
     fn status(wanted: &str, link: NodeLink) -> Status {
         Status {
@@ -294,6 +295,7 @@ mod tests {
             addresses: Vec::new(),
             round_trip_us: None,
             link,
+            faults: FaultsView::default(),
         }
     }
 

@@ -78,7 +78,7 @@ pub enum Verb {
     Goto,
     /// Go back by a page.
     Older,
-    /// What the connection does.
+    /// What the connection does, or what it is made to suffer.
     Net,
     /// Connect now.
     Reconnect,
@@ -138,7 +138,12 @@ pub const COMMANDS: &[Command] = &[
     command(&["block", "ignore"], "NAME", Verb::Block, "take no direct messages from somebody"),
     command(&["unblock", "unignore"], "NAME", Verb::Unblock, "take them again"),
     command(&["nick"], "NAME", Verb::Nick, "take another name"),
-    command(&["net"], "", Verb::Net, "round trip, losses and retransmissions"),
+    command(
+        &["net"],
+        "[FAULT|off|cut]",
+        Verb::Net,
+        "what the connection does; or make it worse, as /net loss 10%",
+    ),
     command(&["reconnect"], "", Verb::Reconnect, "try to connect now"),
     command(&["notify"], "[LEVEL|test]", Verb::Notify, "notify of all, mentions or nothing (off)"),
     command(&["set"], "[NAME [VALUE]]", Verb::Set, "show or change settings; /set save keeps them"),

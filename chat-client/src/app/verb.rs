@@ -19,6 +19,7 @@ use super::{
     timeline::{Entry, Timeline},
     update,
 };
+use crate::lab::live::BadOrder;
 
 /// How long `/mute` without a number lasts.
 const MUTE_MINUTES_DEFAULT: u32 = 60;
@@ -118,7 +119,11 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         Verb::Mentions => Ok(find::mentions(app)),
         Verb::Goto => jump::goto(app, arguments),
         Verb::Older => Ok(update::scroll(app, Motion::PageUp)),
-        Verb::Net => ask(Ask::Connection),
+        Verb::Net if arguments.is_empty() => ask(Ask::Connection),
+        Verb::Net => {
+            let order = arguments.parse().map_err(|error: BadOrder| error.to_string())?;
+            ask(Ask::Impair(order))
+        }
         Verb::Reconnect => ask(Ask::Reconnect),
         Verb::Notify => notify::perform(app, first),
         Verb::Set => set::perform(app, first, rest),

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod file;
+pub mod live;
 pub mod outcome;
 pub mod report;
 pub mod table;

@@ -3,9 +3,11 @@
 //! ```text
 //!   discovery    which relays there are           race         the address and carrier that answer
 //!   tcp, udp     one connection of a kind         preference   which carrier to begin with
+//!   impaired     a path that is made worse on purpose
 //! ```
 
 pub mod discovery;
+pub mod impaired;
 #[cfg(test)]
 mod pause_tests;
 pub mod preference;
@@ -22,7 +24,10 @@ use protocol::{
 };
 use tokio::time::Instant;
 
-use self::race::ATTEMPT_TIME_MAX;
+use self::{
+    impaired::{Impaired, Impairment},
+    race::ATTEMPT_TIME_MAX,
+};
 
 /// What may carry a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -150,6 +155,22 @@ impl Link {
         match self {
             Self::Tcp(_) => Vec::new(),
             Self::Udp(link) => link.counters(),
+        }
+    }
+
+    /// Does from now on to what it carries what is wanted.
+    pub fn impair(&mut self, impairment: &Impairment) {
+        match self {
+            Self::Tcp(link) => link.impair(impairment),
+            Self::Udp(link) => link.impair(impairment),
+        }
+    }
+
+    /// The path that is made worse on purpose, if it is.
+    pub const fn impaired(&self) -> Option<&Impaired> {
+        match self {
+            Self::Tcp(link) => link.impaired(),
+            Self::Udp(link) => link.impaired(),
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{Reading, udp::Link};
+use super::{Reading, impaired::Impairment, udp::Link};
 
 /// On a slow machine, too.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -119,7 +119,8 @@ async fn a_reader_that_pauses_acknowledges_and_stops_the_sender_by_its_credit() 
     let config = InitiatorConfig::new(key(1).relay_key(), key(2));
     let mut peer = Peer::start(key(1)).await;
     let address = peer.socket.local_addr().expect("bound");
-    let connecting = Link::connect(address, &config, Instant::now() + WITHIN);
+    let path = Impairment::none();
+    let connecting = Link::connect(address, &config, Instant::now() + WITHIN, &path);
     let mut link = tokio::select! {
         link = connecting => link.expect("the relay answers"),
         () = peer.serve_until(|_| false) => unreachable!("it serves for ever"),

@@ -15,7 +15,7 @@ use protocol::{
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{AttemptError, Carrier, Link, tcp, udp};
+use super::{AttemptError, Carrier, Link, impaired::Impairment, tcp, udp};
 
 /// How long after one address the next is tried, unless the one failed before (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -51,6 +51,7 @@ pub async fn dial(
     addresses: &[RelayAddress],
     carriers: &[Carrier],
     config: &InitiatorConfig,
+    impairment: &Impairment,
 ) -> Result<Won, DialError> {
     let mut failed = DialError::default();
     let resolved = resolve(addresses, &mut failed).await;
@@ -58,7 +59,7 @@ pub async fn dial(
     let mut running = FuturesUnordered::new();
     let attempt = |next: Candidate| -> Attempting<'_> {
         Box::pin(async move {
-            let outcome = attempt(&next, config).await;
+            let outcome = attempt(&next, config, impairment).await;
             (next, outcome)
         })
     };
@@ -157,17 +158,22 @@ pub(crate) async fn resolve(
 type Attempting<'a> =
     Pin<Box<dyn Future<Output = (Candidate, Result<Link, AttemptError>)> + Send + 'a>>;
 
-async fn attempt(candidate: &Candidate, config: &InitiatorConfig) -> Result<Link, AttemptError> {
+async fn attempt(
+    candidate: &Candidate,
+    config: &InitiatorConfig,
+    impairment: &Impairment,
+) -> Result<Link, AttemptError> {
     let until = Instant::now() + ATTEMPT_TIME_MAX;
     match candidate.by {
         Carrier::Tcp => {
-            match timeout_at(until, tcp::Link::connect(candidate.address, config)).await {
+            let connecting = tcp::Link::connect(candidate.address, config, impairment);
+            match timeout_at(until, connecting).await {
                 Ok(outcome) => outcome.map(|link| Link::Tcp(Box::new(link))),
                 Err(_) => Err(AttemptError::TimedOut),
             }
         }
         Carrier::Udp => {
-            let link = udp::Link::connect(candidate.address, config, until).await?;
+            let link = udp::Link::connect(candidate.address, config, until, impairment).await?;
             Ok(Link::Udp(Box::new(link)))
         }
     }

@@ -9,14 +9,23 @@ use std::{io, net::SocketAddr, time::Duration};
 use protocol::{
     connection::{Connection, ConnectionError, InitiatorConfig, ReceivedKind},
     entropy::Entropy,
+    lab::experiment::Way,
     limits::BATCH_BYTES_TARGET,
     message::{ClientMessage, MessageReader, RelayMessage},
-    transport::packet::Beacon,
+    time::Timestamp,
+    transport::{datagram::Codepoint, packet::Beacon},
 };
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{io::Interest, net::TcpStream};
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    time::{Instant, sleep_until},
+};
 
-use super::{AttemptError, ReceiveError, Stream};
+use super::{
+    AttemptError, ReceiveError, Stream,
+    impaired::{Impaired, Impairment, Kind},
+};
 
 /// Bytes read in one go: a few full packets.
 const READ_BYTES: usize = 64 * 1024;
@@ -36,6 +45,9 @@ pub struct Link {
     stream: TcpStream,
     connection: Connection,
     peer: SocketAddr,
+    epoch: Instant,
+    /// What the bytes go through on purpose, if anything.
+    impaired: Option<Impaired>,
     // Received and not yet consumed: `inbox[taken..]`.
     inbox: Vec<u8>,
     taken: usize,
@@ -53,9 +65,10 @@ impl Link {
     pub async fn connect(
         address: SocketAddr,
         config: &InitiatorConfig,
+        impairment: &Impairment,
     ) -> Result<Self, AttemptError> {
         let connection = Connection::initiator(config, &mut Entropy::system())?;
-        let mut link = Self::open(address, connection).await?;
+        let mut link = Self::open(address, connection, impairment).await?;
         loop {
             let received = link.connection.receive(&mut link.inbox[link.taken..])?;
             if let Some(received) = received {
@@ -76,7 +89,7 @@ impl Link {
     /// What went wrong at this address.
     pub async fn probe(address: SocketAddr) -> Result<Beacon, AttemptError> {
         let connection = Connection::prober(&mut Entropy::system());
-        let mut link = Self::open(address, connection).await?;
+        let mut link = Self::open(address, connection, &Impairment::none()).await?;
         loop {
             let received = link.connection.receive(&mut link.inbox[link.taken..])?;
             if let Some(received) = received {
@@ -90,19 +103,27 @@ impl Link {
         }
     }
 
-    async fn open(address: SocketAddr, mut connection: Connection) -> io::Result<Self> {
+    async fn open(
+        address: SocketAddr,
+        mut connection: Connection,
+        impairment: &Impairment,
+    ) -> io::Result<Self> {
+        let epoch = Instant::now();
         let stream = TcpStream::connect(address).await?;
         set_options(&stream)?;
-        let waiting = connection.poll_transmit().unwrap_or_default();
+        let first = connection.poll_transmit().unwrap_or_default();
         let mut link = Self {
             stream,
             connection,
             peer: address,
+            epoch,
+            impaired: impairment.path(Kind::Stream, epoch),
             inbox: Vec::new(),
             taken: 0,
-            waiting,
+            waiting: Vec::new(),
             written: 0,
         };
+        link.enqueue(first);
         link.flush()?;
         Ok(link)
     }
@@ -123,28 +144,79 @@ impl Link {
     /// Nothing is lost.
     pub async fn ready(&mut self) -> io::Result<Stream> {
         loop {
-            let interest = if self.waiting.is_empty() {
-                Interest::READABLE
-            } else {
-                Interest::READABLE | Interest::WRITABLE
+            if self.impaired.is_some() {
+                self.flush()?;
+                if self.take_due(self.now()) {
+                    return Ok(Stream::Open);
+                }
+            }
+            let due = self.impaired.as_ref().and_then(Impaired::poll_timeout);
+            let due = due.map(|due| self.epoch + due.since(Timestamp::ZERO));
+            let timer = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
             };
-            let ready = self.stream.ready(interest).await?;
+            let ready = tokio::select! {
+                ready = self.stream.ready(self.interest()) => ready?,
+                () = timer => continue,
+            };
             if ready.is_writable() {
                 self.flush()?;
             }
             if !ready.is_readable() {
                 continue;
             }
-            self.inbox.drain(..self.taken);
-            self.taken = 0;
-            self.inbox.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.inbox) {
-                Ok(0) => return Ok(Stream::Ended),
+            match self.read() {
+                Ok(0) => {
+                    // What came before the end counts.
+                    self.take_due(Timestamp::from_micros(u64::MAX));
+                    return Ok(Stream::Ended);
+                }
+                Ok(_) if self.impaired.is_some() => {}
                 Ok(_) => return Ok(Stream::Open),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn interest(&self) -> Interest {
+        let may_write = !self.waiting.is_empty();
+        let may_read = self.impaired.as_ref().is_none_or(|path| !path.is_full(Way::Back));
+        match (may_read, may_write) {
+            (true, true) => Interest::READABLE | Interest::WRITABLE,
+            (true, false) => Interest::READABLE,
+            (false, true) => Interest::WRITABLE,
+            (false, false) => Interest::ERROR,
+        }
+    }
+
+    fn read(&mut self) -> io::Result<usize> {
+        let now = self.now();
+        self.inbox.drain(..self.taken);
+        self.taken = 0;
+        let Some(path) = &mut self.impaired else {
+            self.inbox.reserve(READ_BYTES);
+            return self.stream.try_read_buf(&mut self.inbox);
+        };
+        let mut bytes = Vec::with_capacity(READ_BYTES);
+        let count = self.stream.try_read_buf(&mut bytes)?;
+        path.enter(now, Way::Back, Codepoint::NotCapable, &bytes);
+        Ok(count)
+    }
+
+    /// Takes what has come through by then; false if that is nothing.
+    fn take_due(&mut self, now: Timestamp) -> bool {
+        let before = self.inbox.len();
+        let Some(path) = &mut self.impaired else { return false };
+        while let Some(piece) = path.poll(now, Way::Back) {
+            self.inbox.extend(piece.bytes);
+        }
+        // What was set is off again, and nothing is under way any more.
+        self.impaired.take_if(|path| path.is_over());
+        self.inbox.len() > before
     }
 
     /// Gives every message that has arrived to `sink`, in order.
@@ -168,8 +240,9 @@ impl Link {
     }
 
     /// True while more should not be sealed.
-    pub const fn is_backed_up(&self) -> bool {
-        self.waiting.len() - self.written > WAITING_BYTES_MAX
+    pub fn is_backed_up(&self) -> bool {
+        let impaired = self.impaired.as_ref().map_or(0, |path| path.waiting_bytes(Way::Out));
+        self.waiting.len() - self.written + impaired > WAITING_BYTES_MAX
     }
 
     /// Seals messages until there are none or the connection is backed up: as many in a packet as
@@ -184,7 +257,9 @@ impl Link {
     ) -> Result<(), ConnectionError> {
         while !self.is_backed_up() {
             let Some(first) = next() else { return Ok(()) };
-            self.connection.seal(&mut self.waiting, |out| {
+            let mut impaired = Vec::new();
+            let out = if self.impaired.is_some() { &mut impaired } else { &mut self.waiting };
+            self.connection.seal(out, |out| {
                 let target = out.len() + BATCH_BYTES_TARGET;
                 first.append_to(out);
                 while out.len() < target {
@@ -192,8 +267,33 @@ impl Link {
                     message.append_to(out);
                 }
             })?;
+            self.enqueue(impaired);
         }
         Ok(())
+    }
+
+    /// Puts bytes behind those that wait to be written.
+    fn enqueue(&mut self, bytes: Vec<u8>) {
+        let now = self.now();
+        match &mut self.impaired {
+            Some(path) => path.enter(now, Way::Out, Codepoint::NotCapable, &bytes),
+            None => self.waiting.extend(bytes),
+        }
+    }
+
+    /// Does from now on to the stream what is wanted.
+    pub fn impair(&mut self, impairment: &Impairment) {
+        impairment.change(&mut self.impaired, Kind::Stream, self.epoch);
+    }
+
+    /// What the bytes go through on purpose, if anything.
+    pub const fn impaired(&self) -> Option<&Impaired> {
+        self.impaired.as_ref()
+    }
+
+    fn now(&self) -> Timestamp {
+        let micros = self.epoch.elapsed().as_micros();
+        Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
     /// Writes what waits, as far as the socket takes it now.
@@ -202,6 +302,12 @@ impl Link {
     ///
     /// If the connection broke.
     pub fn flush(&mut self) -> io::Result<()> {
+        let now = self.now();
+        if let Some(path) = &mut self.impaired {
+            while let Some(piece) = path.poll(now, Way::Out) {
+                self.waiting.extend(piece.bytes);
+            }
+        }
         while self.written < self.waiting.len() {
             match self.stream.try_write(&self.waiting[self.written..]) {
                 Ok(count) => self.written += count,

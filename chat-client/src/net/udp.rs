@@ -6,13 +6,19 @@ use std::{io, net::SocketAddr, time::Duration};
 use protocol::{
     connection::{ConnectionError, InitiatorConfig, datagram::Client},
     entropy::Entropy,
+    lab::experiment::Way,
     limits::BATCH_BYTES_TARGET,
     message::{ClientMessage, MessageReader, RelayMessage},
     time::Timestamp,
+    transport::datagram::Codepoint,
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{AttemptError, Reading, ReceiveError, Stream, socket::Socket};
+use super::{
+    AttemptError, Reading, ReceiveError, Stream,
+    impaired::{Impaired, Impairment, Kind},
+    socket::Socket,
+};
 
 /// Times that the socket is read before others have their turn.
 const RECEIVES_PER_TURN: usize = 16;
@@ -23,6 +29,8 @@ pub struct Link {
     socket: Socket,
     client: Client,
     epoch: Instant,
+    /// What the packets go through on purpose, if anything.
+    impaired: Option<Impaired>,
     /// Since when the relay has owed us an answer without saying anything.
     silent_since: Option<Instant>,
     /// Packets that it has sent so far.
@@ -44,6 +52,7 @@ impl Link {
         address: SocketAddr,
         config: &InitiatorConfig,
         until: Instant,
+        impairment: &Impairment,
     ) -> Result<Self, AttemptError> {
         let socket = Socket::open(address)?;
         let epoch = Instant::now();
@@ -52,6 +61,7 @@ impl Link {
             socket,
             client,
             epoch,
+            impaired: impairment.path(Kind::Datagrams, epoch),
             silent_since: None,
             heard: 0,
             inbox: Vec::new(),
@@ -116,7 +126,8 @@ impl Link {
 
     /// Waits for a datagram or for the time of something, and does what follows.
     async fn turn(&mut self) {
-        let due = self.client.poll_timeout();
+        let impaired_due = self.impaired.as_ref().and_then(Impaired::poll_timeout);
+        let due = [self.client.poll_timeout(), impaired_due].into_iter().flatten().min();
         let epoch = self.epoch;
         let at = |due: Timestamp| epoch + Duration::from_micros(due.as_micros());
         let timer = async {
@@ -127,21 +138,23 @@ impl Link {
         };
         tokio::select! {
             () = self.socket.readable() => self.receive_datagrams(),
-            () = timer => self.client.handle_timeout(self.now()),
+            () = timer => {
+                let now = self.now();
+                if self.client.poll_timeout().is_some_and(|due| due <= now) {
+                    self.client.handle_timeout(now);
+                }
+            }
         }
         self.send_due();
     }
 
     fn receive_datagrams(&mut self) {
         let now = self.now();
-        let Self { socket, client, ended, .. } = self;
+        let Self { socket, client, ended, impaired, .. } = self;
         for _ in 0..RECEIVES_PER_TURN {
-            let is_more = socket.receive(|codepoint, datagram| {
-                if ended.is_none()
-                    && let Err(error) = client.handle_datagram(now, codepoint, datagram)
-                {
-                    *ended = Some(error);
-                }
+            let is_more = socket.receive(|codepoint, datagram| match impaired {
+                Some(path) => path.enter(now, Way::Back, codepoint, datagram),
+                None => take(client, ended, now, codepoint, datagram),
             });
             if !is_more {
                 break;
@@ -243,14 +256,41 @@ impl Link {
         Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
+    /// Does from now on to packets what is wanted.
+    pub fn impair(&mut self, impairment: &Impairment) {
+        impairment.change(&mut self.impaired, Kind::Datagrams, self.epoch);
+        self.send_due();
+    }
+
+    /// What the packets go through on purpose, if anything.
+    pub const fn impaired(&self) -> Option<&Impaired> {
+        self.impaired.as_ref()
+    }
+
     /// Sends what has to leave now. What the kernel does not take is lost, and sent again as such.
     fn send_due(&mut self) {
         let now = self.now();
-        self.packet.clear();
-        while self.client.poll_packet(now, &mut self.packet) {
-            self.socket.send(self.client.codepoint(), &self.packet);
-            self.packet.clear();
+        let Self { socket, client, ended, impaired, packet, .. } = self;
+        if let Some(path) = impaired {
+            while let Some(mut piece) = path.poll(now, Way::Back) {
+                take(client, ended, now, piece.codepoint, &mut piece.bytes);
+            }
         }
+        packet.clear();
+        while client.poll_packet(now, packet) {
+            match impaired {
+                Some(path) => path.enter(now, Way::Out, client.codepoint(), packet),
+                None => socket.send(client.codepoint(), packet),
+            }
+            packet.clear();
+        }
+        if let Some(path) = impaired {
+            while let Some(piece) = path.poll(now, Way::Out) {
+                socket.send(piece.codepoint, &piece.bytes);
+            }
+        }
+        // What was set is off again, and nothing is under way any more.
+        impaired.take_if(|path| path.is_over());
         self.socket.flush();
         self.note_silence();
     }
@@ -267,8 +307,25 @@ impl Link {
     }
 }
 
+/// Gives a datagram to the session, unless that is over.
+fn take(
+    client: &mut Client,
+    ended: &mut Option<ConnectionError>,
+    now: Timestamp,
+    codepoint: Codepoint,
+    datagram: &mut [u8],
+) {
+    if ended.is_none()
+        && let Err(error) = client.handle_datagram(now, codepoint, datagram)
+    {
+        *ended = Some(error);
+    }
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
+        // Nobody waits for what is under way; the relay should hear at once that we go.
+        self.impaired = None;
         if let Some(session) = self.client.session() {
             session.close();
             self.send_due();

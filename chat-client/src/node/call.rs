@@ -19,10 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use super::encoded;
 pub use super::shown::{
-    ConversationView, Delivery, End, Event, Fallback, Found, Health, Line, Link, OutboxView,
-    SaidView, SentMessage, Severity, Status,
+    ConversationView, Delivery, End, Event, Fallback, FaultsView, Found, Health, Line, Link,
+    OutboxView, SaidView, SentMessage, Severity, Status,
 };
 use crate::{
+    lab::live::Order,
     search::Query,
     store::row::{Destination, Draft, LocalId},
 };
@@ -191,6 +192,12 @@ pub enum Call {
     },
     /// Tries to connect now, also after having stopped. Answered with [`Answer::Done`].
     Reconnect,
+    /// Makes the path to the relay worse on purpose, or good again. Taken only from the front end
+    /// of the owner's own process. Answered with [`Answer::Status`].
+    Impair {
+        /// How.
+        order: Order,
+    },
     /// What `doctor` wants to know of a running node. Answered with [`Answer::Health`].
     Health,
 }

@@ -15,8 +15,10 @@ use tokio::{
 use super::{call::Fallback, clock::Clock};
 use crate::{
     engine::{Disconnect, ProtocolViolation},
+    lab::live::Order,
     net::{
         Carrier, Link, Reading, Stream,
+        impaired::Impairment,
         preference::Preference,
         race::{DialError, Won, dial},
     },
@@ -26,6 +28,9 @@ use crate::{
 /// How long a stream that was found beside silent datagrams waits: if the path is back for both,
 /// datagrams are heard again within it, and the session goes on.
 const SILENCE_GRACE: Duration = Duration::from_millis(2_500);
+/// Why a fault is refused.
+const NEEDS_DATAGRAMS: &str = "over TCP the kernel repairs losses before we see them, so only \
+                               delay, jitter, rate and blackout work: start with --transport udp";
 
 /// Where the relay is, and who we are to it.
 #[derive(Clone, Debug)]
@@ -45,6 +50,8 @@ pub(super) struct Whereabouts {
 pub(super) struct Relay {
     at: Whereabouts,
     preference: Preference,
+    /// What somebody wants to go wrong.
+    impairment: Impairment,
     /// Whether somebody was told that datagrams do not get through.
     is_fallback_told: bool,
     /// The attempt under way, if there is one. It goes on by itself, and ends when it is dropped.
@@ -80,6 +87,7 @@ impl Relay {
         let mut relay = Self {
             at,
             preference,
+            impairment: Impairment::none(),
             is_fallback_told: false,
             dialing: JoinSet::new(),
             link: None,
@@ -98,11 +106,52 @@ impl Relay {
     pub(super) fn connect(&mut self) {
         self.looking = JoinSet::new();
         if self.dialing.is_empty() {
-            let carriers = self.preference.carriers();
+            let carriers = self.carriers();
             let Whereabouts { key, addresses, device_key, .. } = self.at.clone();
             let config = InitiatorConfig::new(key, device_key);
-            self.dialing.spawn(async move { dial(&addresses, carriers, &config).await });
+            let path = self.next_path();
+            self.dialing.spawn(async move { dial(&addresses, carriers, &config, &path).await });
         }
+    }
+
+    /// What the next attempt tries. Over a stream, some of what is wanted would not be seen.
+    fn carriers(&self) -> &'static [Carrier] {
+        let carriers = self.preference.carriers();
+        let is_one_wanted = self.impairment.wanted.needs_datagrams();
+        if is_one_wanted && carriers.contains(&Carrier::Udp) { &[Carrier::Udp] } else { carriers }
+    }
+
+    fn next_path(&mut self) -> Impairment {
+        self.impairment.connections += 1;
+        self.impairment.clone()
+    }
+
+    /// Makes the path worse, or good again, for this connection and the next ones.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be.
+    pub(super) fn impair(&mut self, order: &Order) -> Result<(), String> {
+        let mut wanted = self.impairment.wanted.clone();
+        let elapsed = self.impairment.since.elapsed();
+        wanted.follow(order, elapsed).map_err(|error| error.to_string())?;
+        let is_stream = match &self.link {
+            Some(link) => link.carrier() == Carrier::Tcp,
+            None => !self.preference.carriers().contains(&Carrier::Udp),
+        };
+        if wanted.needs_datagrams() && is_stream {
+            return Err(NEEDS_DATAGRAMS.to_owned());
+        }
+        self.impairment.wanted = wanted;
+        if let Some(link) = &mut self.link {
+            link.impair(&self.impairment);
+        }
+        Ok(())
+    }
+
+    /// What somebody wants to go wrong.
+    pub(super) const fn impairment(&self) -> &Impairment {
+        &self.impairment
     }
 
     /// Drops the attempt and the connection.
@@ -141,6 +190,9 @@ impl Relay {
 
     fn look_at(&self) -> Option<Instant> {
         let link = self.link.as_ref().filter(|_| self.looking.is_empty())?;
+        if link.carrier() == Carrier::Udp && self.impairment.wanted.needs_datagrams() {
+            return None;
+        }
         self.preference.look_at(link.carrier(), link.silent_since())
     }
 
@@ -153,8 +205,9 @@ impl Relay {
         };
         let Whereabouts { key, addresses, device_key, .. } = self.at.clone();
         let config = InitiatorConfig::new(key, device_key);
+        let path = self.next_path();
         self.looking.spawn(async move {
-            let won = dial(&addresses, &[carrier], &config).await?;
+            let won = dial(&addresses, &[carrier], &config, &path).await?;
             sleep(grace).await;
             // Streams are not better by themselves; datagrams were tried for long enough.
             Ok(Won { overtook_datagrams: won.link.carrier() == Carrier::Tcp, ..won })
@@ -181,7 +234,9 @@ impl Relay {
     /// Why it led nowhere.
     pub(super) fn on_dialed(&mut self, outcome: Result<Won, DialError>) -> Result<(), Disconnect> {
         match outcome {
-            Ok(Won { link, overtook_datagrams }) => {
+            Ok(Won { mut link, overtook_datagrams }) => {
+                // Something else may be wanted by now.
+                link.impair(&self.impairment);
                 self.announced = None;
                 let before = self.preference.failed();
                 let now = (Instant::now(), Clock::wall());

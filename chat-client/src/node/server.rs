@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    call::{Answer, CallError, Event},
+    call::{Answer, Call, CallError, Event},
     handle::{CALLS_MAX, EVENTS_MAX, Pending},
     line_codec::{
         CALL_BYTES_MAX, CallLine, GuestHello, OwnerHello, OwnerLine, SOCKET_VERSION, read_line,
@@ -119,7 +119,11 @@ impl Guest {
                 {
                     let Some(CallLine { id, call }) = call? else { return Ok(()) };
                     let (answer, answered) = oneshot::channel();
-                    if self.host.calls.send(Pending { call, answer }).await.is_err() {
+                    if matches!(call, Call::Impair { .. }) {
+                        let why = "another program of this home has the connection: type it there";
+                        // The other end is at hand.
+                        let _ = answer.send(Err(CallError::Invalid { why: why.to_owned() }));
+                    } else if self.host.calls.send(Pending { call, answer }).await.is_err() {
                         return Ok(());
                     }
                     answers.push(answered_line(id, answered));

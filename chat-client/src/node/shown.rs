@@ -47,6 +47,18 @@ pub struct Status {
     pub round_trip_us: Option<u64>,
     /// How the connection stands.
     pub link: Link,
+    /// What is made to go wrong on it.
+    #[serde(default)]
+    pub faults: FaultsView,
+}
+
+/// What is made to go wrong between us and the relay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultsView {
+    /// All but the blackouts, as it would be written; empty if there are none.
+    pub words: String,
+    /// When blackouts begin and end that are not over, in milliseconds from now.
+    pub blackouts_ms: Vec<(u64, u64)>,
 }
 
 /// How the connection stands.
@@ -293,6 +305,9 @@ pub struct Health {
     pub socket: Vec<(String, String)>,
     /// What the transport has measured and counted, over datagrams.
     pub datagrams: Vec<(String, String)>,
+    /// What is made to go wrong, and how often it did.
+    #[serde(default)]
+    pub faults: Vec<(String, String)>,
 }
 
 /// What a front end hears without asking.

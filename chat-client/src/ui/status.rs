@@ -28,8 +28,13 @@ pub(super) fn draw(app: &App, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         0 => String::new(),
         unread => format!("{unread} unread elsewhere"),
     };
+    // Nobody may forget that it is they who break the path.
+    let lab = app.link.faults.describe(app.now).map(|words| {
+        let words = text::cell(&format!("lab: {words}"));
+        (text::fit(&words, (cells / 2).max(LAB_CELLS_MIN)), theme.mention)
+    });
     // By worth: what does not fit is left out, from the end.
-    let mut parts = vec![(state, style)];
+    let mut parts: Vec<_> = lab.into_iter().chain([(state, style)]).collect();
     let mode = match app.vi_mode() {
         Some(Mode::Normal) => "-- NORMAL --",
         Some(Mode::Insert) | None => "",
@@ -41,7 +46,8 @@ pub(super) fn draw(app: &App, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         (who, theme.quiet),
         ("F1 help".to_owned(), theme.quiet),
     ];
-    let mut used = text::width(&parts[0].0);
+    let mut used = parts.iter().map(|(part, _)| text::width(part) + SEPARATOR.len()).sum::<usize>();
+    used = used.saturating_sub(SEPARATOR.len());
     for (part, style) in rest.into_iter().filter(|(part, _)| !part.is_empty()) {
         used += text::width(&part) + SEPARATOR.len();
         if used <= cells {
@@ -59,6 +65,8 @@ pub(super) fn draw(app: &App, theme: &Theme, area: Rect, buffer: &mut Buffer) {
 }
 
 const SEPARATOR: &str = " | ";
+/// Cells of the faults that are there in the narrowest window.
+const LAB_CELLS_MIN: usize = 20;
 
 fn state(app: &App, theme: &Theme) -> (String, Style) {
     match &app.link.state {

@@ -15,7 +15,7 @@ use crate::app::{
     event::{Answer, Data, Event, Page, Place},
     first_run::{FoundRelay, Setup},
     fixture::{app, at, direct, entry, id, load, message, notice, press, room, target, text},
-    link::{Link, LinkState},
+    link::{Faults, Link, LinkState},
     timeline::{Said, Scroll},
     update,
 };
@@ -142,6 +142,22 @@ fn own_messages_on_their_way() {
         let link = Link { state, ..app.link.clone() };
         data(&mut app, Data::Link(link));
         update(&mut app, Event::Clock(at(3_600)));
+        app
+    });
+}
+
+#[test]
+fn what_is_made_to_go_wrong_is_said_before_everything_else() {
+    snapshots("faults", || {
+        let mut app = busy();
+        update(&mut app, Event::Clock(at(7_200)));
+        let faults = Faults {
+            words: "loss 10% in bursts of 4, in delay 50ms".into(),
+            blackouts: vec![(at(7_203), at(7_205))],
+        };
+        let link = Link { faults, ..app.link.clone() };
+        data(&mut app, Data::Link(link));
+        press(&mut app, "/net out ");
         app
     });
 }

@@ -101,6 +101,47 @@ impl Faults {
     }
 }
 
+impl Faults {
+    /// What is set, name and value, as [`Self::set`] takes them.
+    pub fn words(&self) -> Vec<(&'static str, String)> {
+        let mut words = Vec::new();
+        let times = [("delay", self.delay), ("jitter", self.jitter)];
+        words
+            .extend(times.into_iter().filter(|it| !it.1.is_zero()).map(|(n, t)| (n, time_text(t))));
+        match &self.loss {
+            Loss::None => {}
+            Loss::Independent(share) if *share == Share::NONE => {}
+            Loss::Independent(share) => words.push(("loss", share_text(*share))),
+            Loss::Bursts { begin, end } => words.push(("loss", bursts_text(*begin, *end))),
+            Loss::Listed(numbers) => {
+                let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+                words.push(("loss", format!("packets {}", numbers.join(","))));
+            }
+        }
+        let shares = [("duplicate", self.duplicate), ("corrupt", self.corrupt)];
+        let shares = shares.into_iter().filter(|(_, share)| *share != Share::NONE);
+        words.extend(shares.map(|(name, share)| (name, share_text(share))));
+        let (share, by) = self.reorder;
+        if share != Share::NONE {
+            words.push(("reorder", format!("{} by {}", share_text(share), time_text(by))));
+        }
+        if let Some(Rate { bytes_per_second, queue_bytes }) = self.rate {
+            if bytes_per_second < u64::MAX {
+                words.push(("rate", rate_text(bytes_per_second)));
+            }
+            if queue_bytes != QUEUE_BYTES_DEFAULT {
+                words.push(("queue", queue_bytes.to_string()));
+            }
+        }
+        if self.datagram_bytes_max > 0 {
+            words.push(("mtu", self.datagram_bytes_max.to_string()));
+        }
+        let span = |span: &Range<_>| format!("{}..{}", time_text(span.start), time_text(span.end));
+        words.extend(self.blackouts.iter().map(|it| ("blackout", span(it))));
+        words
+    }
+}
+
 /// Paths that people know, each direction the same. Figures are round ones of what is measured on
 /// such paths, not of any one of them.
 const PROFILES: [(&str, &[(&str, &str)]); 8] = [
@@ -243,6 +284,44 @@ fn span(text: &str) -> Option<Range<Duration>> {
     (from < to).then_some(from..to)
 }
 
+/// `20ms`, `1.5s`, `500us`: as [`duration`] reads it.
+pub fn time_text(time: Duration) -> String {
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    match micros {
+        0..1_000 => format!("{micros}us"),
+        1_000..1_000_000 => format!("{}ms", decimal_text(micros, 3)),
+        _ => format!("{}s", decimal_text(micros, 6)),
+    }
+}
+
+fn share_text(share: Share) -> String {
+    format!("{}%", decimal_text(share.as_millionths().into(), 4))
+}
+
+/// The long run of the chain, as [`Loss::bursts`] has made it; hundredths of a percent are rounded.
+fn bursts_text(begin: Share, end: Share) -> String {
+    let (begin, end) = (u64::from(begin.as_millionths()), u64::from(end.as_millionths()).max(1));
+    let average = (begin * 10_000 + (begin + end) / 2) / (begin + end);
+    let length = (1_000_000 + end / 2) / end;
+    format!("{}% in bursts of {length}", decimal_text(average, 2))
+}
+
+fn rate_text(bytes_per_second: u64) -> String {
+    let bits = bytes_per_second.saturating_mul(8);
+    match bits {
+        0..1_000_000 => format!("{}kbit", decimal_text(bits, 3)),
+        _ => format!("{}mbit", decimal_text(bits, 6)),
+    }
+}
+
+/// A number of so many digits behind the point, without zeros at its end.
+fn decimal_text(value: u64, digits: u32) -> String {
+    let unit = 10_u64.pow(digits);
+    let width = usize::try_from(digits).unwrap_or(0);
+    let text = format!("{}.{:0width$}", value / unit, value % unit);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// A number with at most six digits behind the point, times `unit`, without what is left of it.
 pub(super) fn decimal(text: &str, unit: u64) -> Option<u64> {
     const DIGITS: usize = 6;
@@ -310,6 +389,41 @@ mod tests {
         ] {
             let error = set(&[(name, value)]).expect_err(value).to_string();
             assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_is_told_in_the_words_that_set_it() {
+        let words = [
+            ("delay", "20ms"),
+            ("jitter", "1.5ms"),
+            ("loss", "0.1%"),
+            ("duplicate", "2%"),
+            ("corrupt", "100%"),
+            ("reorder", "10% by 30ms"),
+            ("rate", "500kbit"),
+            ("queue", "100000"),
+            ("mtu", "1300"),
+            ("blackout", "3s..5.25s"),
+        ];
+        let told = set(&words).expect("all of these are right").words();
+        assert_eq!(told.iter().map(|(name, value)| (*name, &**value)).collect::<Vec<_>>(), words);
+        for loss in ["5% in bursts of 4", "10% in bursts of 3", "packets 3,17"] {
+            let told = set(&[("loss", loss)]).expect("right").words();
+            assert_eq!(told, [("loss", loss.to_owned())]);
+        }
+        assert_eq!(Faults::default().words(), []);
+    }
+
+    #[test]
+    fn every_profile_is_told_in_words_that_make_it_again() {
+        for name in profiles() {
+            let mut again = Faults::default();
+            let faults = profile(name).expect("it has a name");
+            for (name, value) in faults.words() {
+                again.set(name, &value).expect("as it was written");
+            }
+            assert_eq!(again, faults, "{name}");
         }
     }
 

@@ -3,12 +3,13 @@
 
 mod conversation;
 mod far;
+mod faults;
 mod outage;
 mod reading;
 mod terminal_given_back;
 mod writing;
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
 
 use harness::{
     chat::Chat,
@@ -89,6 +90,20 @@ impl Place {
         Chat::new(self.path(name), self.proxy.address(), &self.key, name).expect("built").by("tcp")
     }
 
+    /// Somebody at a shell who goes to the relay itself, by this transport.
+    fn near(&self, name: &str, transport: &str) -> Chat {
+        let relay = self.relay.as_ref().expect("it runs").ready().tcp;
+        Chat::new(self.path(name), relay, &self.key, name).expect("built").by(transport)
+    }
+
+    /// The same with the client in a terminal, as soon as it is connected.
+    fn open_near(&self, name: &str, transport: &str, size: Size) -> Pty {
+        let line = self.near(name, transport).command::<[&str; 0], _>([]);
+        let pty = Pty::start(self.line(&line), size).expect("the client starts");
+        wait_for_lobby(&pty);
+        pty
+    }
+
     /// Lets somebody without a screen say lines in the lobby, each a message.
     fn say(&self, name: &str, lines: impl IntoIterator<Item = String>) {
         let lines: String = lines.into_iter().map(|line| line + "\n").collect();
@@ -99,7 +114,10 @@ impl Place {
 
     /// The line that starts somebody's client, in an environment of its own.
     fn command(&self, name: &str, arguments: &[&str]) -> CommandBuilder {
-        let line = self.chat(name).command(arguments);
+        self.line(&self.chat(name).command(arguments))
+    }
+
+    fn line(&self, line: &Command) -> CommandBuilder {
         let mut command = CommandBuilder::new(line.get_program());
         command.args(line.get_args());
         self.surround(&mut command);

@@ -5,7 +5,7 @@ use protocol::time::WallTime;
 use super::{
     super::{
         PAGE_RECORDS_MAX,
-        call::{Answer, Call, CallError, Target},
+        call::{Answer, Call, CallError, Event, Target},
         clock::Clock,
         disk::{Job, Read, ReadId},
         handle::Pending,
@@ -15,7 +15,8 @@ use super::{
     callers::{Reply, Waiting, answer},
 };
 use crate::{
-    engine::{Command, CommandId, Conversation, LinkStatus, Target as EngineTarget},
+    engine::{Command, CommandId, Conversation, Disconnect, LinkStatus, Target as EngineTarget},
+    lab::live::Order,
     store::{StoreFailure, row::HistoryRow},
 };
 
@@ -93,6 +94,7 @@ impl Owner {
                 self.ask(Command::Register { name, ticket }, reply);
             }
             Call::Reconnect => self.ask(Command::Reconnect, reply),
+            Call::Impair { order } => answer(reply, self.impair(&order)),
         }
     }
 
@@ -150,6 +152,24 @@ impl Owner {
                 answer(reply, Err(CallError::Store { why: "too many requests wait".to_owned() }));
             }
         }
+    }
+
+    fn impair(&mut self, order: &Order) -> Result<Answer, CallError> {
+        let invalid = |why| CallError::Invalid { why };
+        if *order == Order::Cut {
+            if self.relay.link().is_none() {
+                return Err(invalid("there is no connection to cut".to_owned()));
+            }
+            self.relay.disconnect();
+            let why = Disconnect::Lost("cut by /net cut".to_owned());
+            self.engine.handle_disconnected(self.clock.now(), why);
+            self.has_input = true;
+        } else {
+            self.relay.impair(order).map_err(invalid)?;
+        }
+        let status = Box::new(self.status());
+        self.subscribers.tell(&Event::Status(status.clone()));
+        Ok(Answer::Status(status))
     }
 
     fn find(&self, target: &Target) -> Result<Answer, CallError> {

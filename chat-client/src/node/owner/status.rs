@@ -1,14 +1,19 @@
 //! How things stand, in the words of the calls.
 
+use std::time::Duration;
+
+use protocol::lab::{experiment::Way, words::time_text};
+
 use super::{
     super::{
-        call::{CallError, Health, Link as LinkView, Status},
+        call::{CallError, FaultsView, Health, Link as LinkView, Status},
         view,
     },
     Owner,
 };
 use crate::{
     engine::{Disconnect, LinkStatus, StopReason},
+    lab::live::way_word,
     net::Link,
 };
 
@@ -26,7 +31,43 @@ impl Owner {
                 .round_trip
                 .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
             link: self.link_view(),
+            faults: self.faults_view(),
         }
+    }
+
+    fn faults_view(&self) -> FaultsView {
+        let impairment = self.relay.impairment();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let blackouts = impairment.wanted.blackouts(impairment.since.elapsed());
+        let blackouts = blackouts.iter().map(|span| (millis(span.start), millis(span.end)));
+        FaultsView { words: impairment.wanted.words(), blackouts_ms: blackouts.collect() }
+    }
+
+    /// What is made to go wrong, and how often it did on this connection.
+    fn fault_rows(&self) -> Vec<(String, String)> {
+        let impairment = self.relay.impairment();
+        let wanted = &impairment.wanted;
+        let row = |name: &str, value: String| (name.to_owned(), value);
+        let mut rows = Vec::new();
+        let blackouts = wanted.blackouts(impairment.since.elapsed()).into_iter().map(|span| {
+            format!("blackout {}..{} from now", time_text(span.start), time_text(span.end))
+        });
+        let words = Some(wanted.words()).filter(|words| !words.is_empty());
+        let words: Vec<String> = words.into_iter().chain(blackouts).collect();
+        if !words.is_empty() {
+            rows.push(row("lab", words.join(", ")));
+            rows.push(row("lab seed", wanted.seed().to_string()));
+        }
+        if let Some(Link::Udp(link)) = self.relay.link()
+            && let Some(path) = link.impaired()
+        {
+            let lost = [Way::Out, Way::Back].map(|way| {
+                let (entered, lost) = path.losses(way);
+                format!("{} {lost} of {entered}", way_word(way))
+            });
+            rows.push(row("lab lost", format!("{} packets", lost.join(", "))));
+        }
+        rows
     }
 
     pub(super) fn link_view(&self) -> LinkView {
@@ -95,6 +136,7 @@ impl Owner {
             transport: self.relay.describe_transport(),
             socket: self.relay.link().map(Link::options).unwrap_or_default(),
             datagrams: self.relay.link().map(Link::counters).unwrap_or_default(),
+            faults: self.fault_rows(),
         }
     }
 }
