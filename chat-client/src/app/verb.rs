@@ -119,11 +119,7 @@ pub(super) fn perform(app: &mut App, verb: Verb, arguments: &str) -> Result<Vec<
         Verb::Mentions => Ok(find::mentions(app)),
         Verb::Goto => jump::goto(app, arguments),
         Verb::Older => Ok(update::scroll(app, Motion::PageUp)),
-        Verb::Net if arguments.is_empty() => ask(Ask::Connection),
-        Verb::Net => {
-            let order = arguments.parse().map_err(|error: BadOrder| error.to_string())?;
-            ask(Ask::Impair(order))
-        }
+        Verb::Net => ask(net(arguments)?),
         Verb::Reconnect => ask(Ask::Reconnect),
         Verb::Notify => notify::perform(app, first),
         Verb::Set => set::perform(app, first, rest),
@@ -152,6 +148,13 @@ fn accept(app: &App, here: ConversationId, name: &str) -> Result<Ask, String> {
         Some(held) => Ok(held),
         None => Err("nobody here waits to be accepted".to_owned()),
     }
+}
+
+fn net(arguments: &str) -> Result<Ask, String> {
+    if arguments.is_empty() {
+        return Ok(Ask::Connection);
+    }
+    arguments.parse().map(Ask::Impair).map_err(|error: BadOrder| error.to_string())
 }
 
 fn help(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {

@@ -193,8 +193,10 @@ fn later_than(
     blackouts: &[Range<Duration>],
     elapsed: Duration,
 ) -> impl Iterator<Item = Range<Duration>> {
-    let lasting = blackouts.iter().filter(move |span| span.end > elapsed);
-    lasting.map(move |span| span.start.saturating_sub(elapsed)..span.end - elapsed)
+    let left = move |span: &Range<Duration>| {
+        span.start.saturating_sub(elapsed)..span.end.saturating_sub(elapsed)
+    };
+    blackouts.iter().map(left).filter(|span| !span.is_empty())
 }
 
 /// How a fault is called by way, for people.

@@ -301,7 +301,8 @@ fn share_text(share: Share) -> String {
 /// The long run of the chain, as [`Loss::bursts`] has made it; hundredths of a percent are rounded.
 fn bursts_text(begin: Share, end: Share) -> String {
     let (begin, end) = (u64::from(begin.as_millionths()), u64::from(end.as_millionths()).max(1));
-    let average = (begin * 10_000 + (begin + end) / 2) / (begin + end);
+    let changes = begin + end;
+    let average = (begin * 10_000 + changes / 2) / changes;
     let length = (1_000_000 + end / 2) / end;
     format!("{}% in bursts of {length}", decimal_text(average, 2))
 }
