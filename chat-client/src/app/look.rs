@@ -2,7 +2,10 @@
 
 use super::App;
 use crate::{
-    settings::value::{Depth, Switch, Theme},
+    settings::{
+        table::UiSettings,
+        value::{Depth, Switch, Theme},
+    },
     untrusted::Untrusted,
 };
 
@@ -83,13 +86,9 @@ pub struct Look {
 impl Look {
     /// For a terminal of which nothing is known.
     pub const PLAIN: Self = Self { colour: Colour::None, background: None, is_ascii: false };
-}
 
-impl App {
-    /// How the screen is to look.
-    pub fn look(&self) -> Look {
-        let wanted = &self.preferences.values.ui;
-        let abilities = self.abilities;
+    /// As the person wants it, on a terminal that can do this.
+    pub fn of(wanted: &UiSettings, abilities: Abilities) -> Self {
         let colour = match (wanted.theme, wanted.colour) {
             (Theme::Mono, _) | (_, Depth::None) => Colour::None,
             (_, Depth::Auto) => abilities.colour,
@@ -107,7 +106,14 @@ impl App {
             Switch::On => true,
             Switch::Off => false,
         };
-        Look { colour, background, is_ascii }
+        Self { colour, background, is_ascii }
+    }
+}
+
+impl App {
+    /// How the screen is to look.
+    pub fn look(&self) -> Look {
+        Look::of(&self.preferences.values.ui, self.abilities)
     }
 
     /// Whether the terminal is told which text is a link.

@@ -17,6 +17,8 @@ pub enum Lab {
     },
     /// Runs a scenario in virtual time and compares strategies on the same losses
     Run(LabRun),
+    /// Plays a run packet by packet on the whole screen: what is lost, what is sent again, and why
+    Watch(LabWatch),
     /// Prints Wireshark's dissector of our packets, in Lua
     Dissector,
 }
@@ -47,6 +49,19 @@ pub struct LabRun {
     /// Overwrites a file that is no report
     #[arg(long, requires = "report")]
     pub force: bool,
+}
+
+/// `lab watch`.
+#[derive(Args, Debug)]
+pub struct LabWatch {
+    /// Its name, or a file that ends in .toml
+    pub scenario: String,
+    /// Decides everything that is left to chance; the scenario's, if not given
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Begins with this strategy; s shows the next one
+    #[arg(long, value_name = "STRATEGY", value_parser = strategy)]
+    pub strategy: Option<Strategy>,
 }
 
 fn strategy(name: &str) -> Result<Strategy, String> {

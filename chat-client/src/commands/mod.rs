@@ -52,7 +52,7 @@ pub async fn run(command: Command, config: &Config) -> Result<(), Failure> {
 
 async fn dispatch(command: Command, config: &Config, output: &mut Output) -> Result<(), Failure> {
     match command {
-        Command::Lab(lab) => lab::run(lab, output),
+        Command::Lab(lab) => lab::run(lab, config, output).await,
         Command::Completions { shell } => completions(shell, output),
         Command::Man { verb } => man::run(verb.as_deref(), output),
         Command::Trust(trust) => trust::run(trust, config, output).await,

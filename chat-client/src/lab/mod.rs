@@ -8,11 +8,13 @@
 //! ```
 
 pub mod file;
+pub mod ladder;
 pub mod live;
 pub mod outcome;
 pub mod report;
 pub mod table;
 pub mod trace;
+pub mod watch;
 
 use std::{borrow::Cow, fs, path::Path};
 

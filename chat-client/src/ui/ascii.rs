@@ -45,6 +45,13 @@ const REPLACEMENTS: &[(&str, &str)] = &[
     ("▶", ">"),
     ("◀", "<"),
     ("█", "#"),
+    ("▁", "_"),
+    ("▂", "."),
+    ("▃", "-"),
+    ("▄", "="),
+    ("▅", "+"),
+    ("▆", "*"),
+    ("▇", "%"),
     ("░", "."),
     ("▒", ":"),
     ("▓", "#"),
@@ -58,7 +65,7 @@ const REPLACEMENTS: &[(&str, &str)] = &[
 ];
 
 /// Replaces them on a screen that is drawn.
-pub(super) fn simplify(buffer: &mut Buffer) {
+pub(crate) fn simplify(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         if let Some((_, plain)) = REPLACEMENTS.iter().find(|(mark, _)| *mark == cell.symbol()) {
             cell.set_symbol(plain);

@@ -12,7 +12,7 @@
 //! The view reads `&App` and nothing else. It returns what came to be on the screen, which the
 //! model needs for scrolling by pages and for marking messages as read.
 
-mod ascii;
+pub(crate) mod ascii;
 mod completion;
 mod composer;
 mod conversations;
@@ -23,14 +23,15 @@ mod help;
 mod hint;
 mod hyperlinks;
 mod item;
+pub(crate) mod ladder;
 mod markup;
 mod members;
 mod palette;
 mod picker;
 mod row;
 mod status;
-mod text;
-mod theme;
+pub(crate) mod text;
+pub(crate) mod theme;
 mod timeline;
 
 use ratatui::{

@@ -15,7 +15,7 @@ const ELLIPSIS: &str = "…";
 
 /// One line of foreign text: no line breaks, no control, bidi or invisible characters, and nothing
 /// that terminals disagree about in width.
-pub(super) fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let harmless = Untrusted::new(text).for_cell();
     if !harmless.contains(is_joining) {
         return harmless;
@@ -38,12 +38,12 @@ fn stands(cluster: &str) -> impl Fn(&char) -> bool {
 }
 
 /// How many cells a harmless text takes.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.graphemes(true).map(grapheme_width).sum()
 }
 
 /// As much of a harmless text as fits into `cells`, with an ellipsis if that is not all of it.
-pub(super) fn fit(text: &str, cells: usize) -> String {
+pub(crate) fn fit(text: &str, cells: usize) -> String {
     if width(text) <= cells {
         return text.to_owned();
     }
@@ -63,7 +63,7 @@ pub(super) fn fit(text: &str, cells: usize) -> String {
 }
 
 /// A harmless text in exactly `cells`, filled up with spaces on its left.
-pub(super) fn fit_right(text: &str, cells: usize) -> String {
+pub(crate) fn fit_right(text: &str, cells: usize) -> String {
     let fitted = fit(text, cells);
     let padding = cells.saturating_sub(width(&fitted));
     format!("{}{fitted}", " ".repeat(padding))
@@ -71,7 +71,7 @@ pub(super) fn fit_right(text: &str, cells: usize) -> String {
 
 /// Foreign text as rows of at most `cells`: its own lines are kept, long ones break between words,
 /// between wide characters, and within a word only if it has no row of its own to fit on.
-pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let mut rows = Vec::new();
     for line in lines(text) {
         rows.extend(breaks(&line, cells).into_iter().map(|row| line[row].to_owned()));

@@ -8,27 +8,27 @@ use crate::app::{Background, Colour, Look, code::Token};
 
 /// How things look.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Theme {
+pub(crate) struct Theme {
     /// Words.
-    pub(super) text: Style,
+    pub(crate) text: Style,
     /// What can be overlooked: hours, marks, notices.
-    pub(super) quiet: Style,
+    pub(crate) quiet: Style,
     /// Names of conversations and people, titles.
-    pub(super) strong: Style,
+    pub(crate) strong: Style,
     /// The own name.
-    pub(super) own: Style,
+    pub(crate) own: Style,
     /// What is chosen.
-    pub(super) chosen: Style,
+    pub(crate) chosen: Style,
     /// What is new.
-    pub(super) fresh: Style,
+    pub(crate) fresh: Style,
     /// What did not work.
-    pub(super) error: Style,
+    pub(crate) error: Style,
     /// What is well.
-    pub(super) good: Style,
+    pub(crate) good: Style,
     /// Lines that divide.
-    pub(super) line: Style,
+    pub(crate) line: Style,
     /// Code among words.
-    pub(super) code: Style,
+    pub(crate) code: Style,
     /// Words of a language in code.
     keyword: Style,
     /// Texts and numbers in code.
@@ -36,14 +36,14 @@ pub(super) struct Theme {
     /// Functions and types in code.
     name: Style,
     /// The own name in what others say; added to the look of the words around it.
-    pub(super) mention: Style,
+    pub(crate) mention: Style,
     /// Names of others, one of these each.
     people: [Style; 6],
 }
 
 impl Theme {
     /// The look for a terminal.
-    pub(super) const fn of(look: Look) -> Self {
+    pub(crate) const fn of(look: Look) -> Self {
         match (look.colour, look.background) {
             (Colour::None, _) => Self::plain(),
             (Colour::Sixteen | Colour::Indexed | Colour::True, None) => Self::sixteen(),

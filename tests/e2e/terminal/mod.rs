@@ -7,6 +7,7 @@ mod faults;
 mod outage;
 mod reading;
 mod terminal_given_back;
+mod watch;
 mod writing;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};

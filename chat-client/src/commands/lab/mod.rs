@@ -3,17 +3,19 @@
 
 mod json;
 mod run;
+mod watch;
 
 use protocol::lab::{pcapng, scenario::Scenario};
 
-use crate::{cli::Lab, lab, output::Output, report::Failure};
+use crate::{cli::Lab, config::Config, lab, output::Output, report::Failure};
 
-pub(super) fn run(command: Lab, output: &mut Output) -> Result<(), Failure> {
+pub(super) async fn run(command: Lab, config: &Config, output: &mut Output) -> Result<(), Failure> {
     match command {
         Lab::List => lab::SCENARIOS.iter().try_for_each(|(name, _)| output.line(name)),
         Lab::Explain { scenario } => explain(&lab::load(&scenario)?, output),
         Lab::Dissector => output.line(pcapng::DISSECTOR.trim_end()),
         Lab::Run(run) => run::run(&run, output),
+        Lab::Watch(asked) => watch::run(&asked, config).await,
     }
 }
 
