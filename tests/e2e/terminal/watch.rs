@@ -46,7 +46,7 @@ fn a_run_is_watched_step_by_step_and_the_terminal_given_back() {
 #[test]
 fn time_goes_on_by_itself() {
     let (pty, _home) = watch(&["burst", "--strategy", "ours", "--seed", "5"]);
-    pty.wait_for("seed 5");
+    pty.wait_for("ours (1 of");
     pty.type_keys("+++");
     pty.wait_for("▶ ×10");
     pty.wait_for("data 40");
