@@ -5,6 +5,8 @@
 //!   outcome   a run, held against what was expected     file    written whole, never over another's
 //!   table     for a terminal
 //!   report    for a browser                             trace   for other tools
+//!   ladder    packets one below the other               watch   a run, played
+//!   live      what is made to go wrong in a running client
 //! ```
 
 pub mod file;
