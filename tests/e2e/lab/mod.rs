@@ -1,3 +1,4 @@
-//! The laboratory with the real programs.
+//! The laboratory, as people use it.
 
 mod report;
+mod traces;
