@@ -146,6 +146,7 @@ fn help_to_start(error: &StartError) -> Option<String> {
             "put the key back from a backup: without it, clients do not trust the relay".to_owned(),
         ),
         StartError::DataDir { .. } => Some("choose another with --data-dir".to_owned()),
+        StartError::TraceDir { .. } => Some("choose another with --trace".to_owned()),
         StartError::Store(StoreError::Failed(_) | StoreError::Damaged(_))
         | StartError::Key(KeyError::Io { .. })
         | StartError::PublicHost(_)

@@ -23,6 +23,7 @@ use protocol::{
     entropy::Entropy,
     ids::{RelayKey, sha256},
     invitation::{AddressError, Invitation},
+    time::Timestamp,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -46,7 +47,11 @@ use crate::{
     },
     operator::{self, OperatorRequest},
     runtime_file::RuntimeFile,
-    shard::{ShardLimits, ShardSetup, datagrams::DatagramSetup, mail::ShardMail},
+    shard::{
+        ShardLimits, ShardSetup,
+        datagrams::{DatagramSetup, TraceSetup},
+        mail::ShardMail,
+    },
     store::{
         Archiver, Store, StoreError,
         memory::MemoryDisk,
@@ -86,6 +91,15 @@ pub enum StartError {
     /// The data directory cannot be made.
     #[error("cannot use the data directory {}", .path.display())]
     DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// There is no place for traces.
+    #[error("cannot make the directory for traces {}", .path.display())]
+    TraceDir {
         /// Which.
         path: PathBuf,
         /// Why.
@@ -178,6 +192,11 @@ impl Server {
         let data_dir = &settings.server.data_dir;
         create_private_dir(data_dir)
             .map_err(|error| StartError::DataDir { path: data_dir.clone(), error })?;
+        let trace = &settings.server.trace;
+        if !trace.is_empty() {
+            create_private_dir(trace.as_ref())
+                .map_err(|error| StartError::TraceDir { path: trace.into(), error })?;
+        }
         let mut store = open_store(&config)?;
         let key = Arc::new(key::load_or_create(data_dir)?);
         let loaded = store.load()?;
@@ -276,6 +295,7 @@ impl Server {
         let settings = &config.settings;
         let archiver = store.archiver()?;
         let admission = Admission::new(admission_limits(&config));
+        let trace = trace(&settings.server.trace, clock, &addresses);
         let threads = Threads::start(ThreadsSetup {
             hub,
             store,
@@ -289,7 +309,7 @@ impl Server {
                 limits: shard_limits(&config, shards),
                 tail_bytes: settings.limits.tail_bytes.as_usize() / shards,
             },
-            datagrams: by_shard(datagrams, &admission),
+            datagrams: by_shard(datagrams, &admission, trace.as_ref()),
         })?;
         let control = control.map(ControlSocket::listen).transpose()?;
         let mut serving = Serving {
@@ -313,13 +333,29 @@ impl Server {
     }
 }
 
+/// Where traces go, if they go anywhere.
+fn trace(directory: &str, clock: Clock, addresses: &[SocketAddr]) -> Option<TraceSetup> {
+    if directory.is_empty() {
+        return None;
+    }
+    let wall = Duration::from_millis(clock.wall().as_millis());
+    let began = wall.saturating_sub(clock.now().since(Timestamp::ZERO));
+    Some(TraceSetup { directory: directory.into(), began, addresses: addresses.into() })
+}
+
 /// What each of the first shards receives datagrams with: at the same addresses, in the same order.
 fn by_shard(
     addresses: Vec<Vec<DatagramSockets>>,
     admission: &Arc<Admission>,
+    trace: Option<&TraceSetup>,
 ) -> Vec<DatagramSetup> {
     let shards = addresses.iter().map(Vec::len).min().unwrap_or(0);
-    let setup = || DatagramSetup { sockets: Vec::new(), shards, admission: Arc::clone(admission) };
+    let setup = || DatagramSetup {
+        sockets: Vec::new(),
+        shards,
+        admission: Arc::clone(admission),
+        trace: trace.cloned(),
+    };
     let mut setups: Vec<_> = std::iter::repeat_with(setup).take(shards).collect();
     for sockets in addresses {
         for (setup, sockets) in setups.iter_mut().zip(sockets) {

@@ -114,6 +114,9 @@ settings! {
         /// Within this time everybody is asked to come back after the relay is stopped, spread
         /// evenly so that they do not all come at once.
         drain: Duration = Duration::from_secs(5), Reload;
+        /// A directory for traces of sessions over UDP (qlog and pcapng: headers, sizes and times, never
+        /// what anybody says), to find out why something was sent again. By default none are written.
+        trace: String = String::new(), Restart;
         /// What is logged to stderr: error, warn, info, debug, trace, or a filter by module.
         log: String = "info".to_owned(), Restart;
     }

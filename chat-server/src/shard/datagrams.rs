@@ -9,9 +9,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future as _,
     io,
+    net::SocketAddr,
+    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::Context,
+    time::Duration,
 };
 
 use protocol::{
@@ -25,7 +28,7 @@ use protocol::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::strangers::Strangers;
+use super::{strangers::Strangers, tracer::Tracer};
 use crate::{
     clock::Clock,
     net::{
@@ -47,6 +50,19 @@ pub(crate) struct DatagramSetup {
     pub(crate) shards: usize,
     /// Who may connect.
     pub(crate) admission: Arc<Admission>,
+    /// Where traces of sessions are written to, if they are.
+    pub(crate) trace: Option<TraceSetup>,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug)]
+pub(crate) struct TraceSetup {
+    /// A directory.
+    pub(crate) directory: PathBuf,
+    /// What the relay's time counts from, since 1970.
+    pub(crate) began: Duration,
+    /// Where the relay listens.
+    pub(crate) addresses: Arc<[SocketAddr]>,
 }
 
 /// All that a shard has to do with datagrams.
@@ -69,6 +85,9 @@ pub(super) struct Datagrams {
     /// Sessions that may have something to send.
     touched: BTreeSet<ConnectionId>,
     packet: Vec<u8>,
+    tracer: Option<Tracer>,
+    /// Where this relay is, by address as a [`Route`] counts them: for traces.
+    addresses: Arc<[SocketAddr]>,
 }
 
 /// Which sessions are this shard's.
@@ -110,6 +129,8 @@ impl Datagrams {
             let socket = of_address.strangers;
             strangers.extend(socket.map(|socket| DatagramSocket::new(socket, number)).transpose()?);
         }
+        let addresses = setup.trace.as_ref().map_or_else(Arc::default, |it| it.addresses.clone());
+        let tracer = setup.trace.map(|it| Tracer::new(it.directory, index, it.began));
         let shard = u8::try_from(index).unwrap_or(u8::MAX);
         let endpoint = Endpoint::new(EndpointConfig { responder, shard }, Entropy::system());
         Ok(Self {
@@ -126,6 +147,8 @@ impl Datagrams {
             sleep: Box::pin(sleep_until(Instant::now())),
             touched: BTreeSet::new(),
             packet: Vec::new(),
+            tracer,
+            addresses,
         })
     }
 
@@ -159,6 +182,13 @@ impl Datagrams {
     /// A session is this connection from now on.
     pub(super) fn adopt(&mut self, id: ConnectionId, key: u64) {
         self.keys.insert(id, key);
+        if let Some(tracer) = &mut self.tracer
+            && let Some(route) = self.endpoint.address(id)
+            && let Some(local) = self.addresses.get(usize::from(route.socket()))
+            && let Some(session) = self.endpoint.session(id)
+        {
+            tracer.begin(id, session, [*local, route.peer]);
+        }
     }
 
     /// A session, to be written to or read.
@@ -185,6 +215,9 @@ impl Datagrams {
             session.close();
         }
         self.send_session(now, id);
+        if let Some(tracer) = &mut self.tracer {
+            tracer.end(id);
+        }
         self.endpoint.remove(id);
         self.keys.remove(&id);
         self.touched.remove(&id);
@@ -278,6 +311,11 @@ impl Datagrams {
             packet.clear();
         }
         self.packet = packet;
+        if let Some(tracer) = &mut self.tracer
+            && let Some(session) = self.endpoint.session(id)
+        {
+            tracer.write(id, session);
+        }
     }
 
     fn send(&mut self, route: Route, codepoint: Codepoint, packet: &[u8]) {

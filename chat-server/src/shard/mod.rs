@@ -68,6 +68,7 @@ mod outgoing;
 mod ready;
 mod slots;
 mod strangers;
+mod tracer;
 
 /// Read at a time, by all connections of a shard in turn: the largest packet that can wait in
 /// front, and as much again.

@@ -1,0 +1,121 @@
+//! What sessions over datagrams do, in files: for people who look for the reason of something.
+//!
+//! Headers, sizes and times; never what anybody says. Files are written by the shard's own thread,
+//! which waits for the disk meanwhile.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, BufWriter},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use protocol::{
+    connection::datagram::Session,
+    lab::{
+        pcapng::Pcapng,
+        qlog::{Qlog, Vantage},
+    },
+    transport::{datagram::trace::Payloads, packet::ConnectionId},
+};
+use tracing::{info, warn};
+
+/// Sessions that are traced at one time; those that come when there are more are not.
+const SESSIONS_MAX: usize = 64;
+
+/// The traces of one shard.
+#[derive(Debug)]
+pub(super) struct Tracer {
+    directory: PathBuf,
+    shard: u16,
+    /// What the time of this relay counts from, since 1970.
+    began: Duration,
+    /// Traces begun so far.
+    count: u64,
+    sessions: BTreeMap<ConnectionId, Files>,
+}
+
+#[derive(Debug)]
+struct Files {
+    qlog: Qlog<BufWriter<File>>,
+    pcapng: Pcapng<BufWriter<File>>,
+}
+
+impl Tracer {
+    pub(super) fn new(directory: PathBuf, shard: u16, began: Duration) -> Self {
+        Self { directory, shard, began, count: 0, sessions: BTreeMap::new() }
+    }
+
+    /// Begins the trace of a session of this relay's `local` address with a device at `peer`.
+    pub(super) fn begin(
+        &mut self,
+        id: ConnectionId,
+        session: &mut Session,
+        [local, peer]: [SocketAddr; 2],
+    ) {
+        if self.sessions.len() == SESSIONS_MAX {
+            warn!(limit = SESSIONS_MAX, %peer, "not traced: too many sessions are");
+            return;
+        }
+        let name = format!("shard-{}-session-{}", self.shard, self.count);
+        self.count += 1;
+        let path = self.directory.join(name);
+        match Files::create(&path, self.began, [local, peer]) {
+            Ok(files) => {
+                info!(%peer, trace = %path.display(), "session is traced");
+                session.record(Some(Payloads::Withheld));
+                self.sessions.insert(id, files);
+            }
+            Err(error) => warn!(%error, trace = %path.display(), "session is not traced"),
+        }
+    }
+
+    /// Writes what a session has done meanwhile.
+    pub(super) fn write(&mut self, id: ConnectionId, session: &mut Session) {
+        let Some(files) = self.sessions.get_mut(&id) else { return };
+        if let Err(error) = files.write(session) {
+            warn!(%error, "a trace ends here");
+            session.record(None);
+            self.sessions.remove(&id);
+        }
+    }
+
+    /// The session is over: its trace is complete.
+    pub(super) fn end(&mut self, id: ConnectionId) {
+        let Some(mut files) = self.sessions.remove(&id) else { return };
+        if let Err(error) = files.flush() {
+            warn!(%error, "the end of a trace is missing");
+        }
+    }
+}
+
+impl Files {
+    fn create(path: &Path, began: Duration, addresses: [SocketAddr; 2]) -> io::Result<Self> {
+        let file = |extension| {
+            let path = path.with_extension(extension);
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            file.map(BufWriter::new)
+        };
+        let title = format!("relay {} with {}", addresses[0], addresses[1]);
+        Ok(Self {
+            qlog: Qlog::new(file("sqlog")?, &title, Vantage::Server)?,
+            pcapng: Pcapng::new(file("pcapng")?, Vantage::Server, addresses, began)?,
+        })
+    }
+
+    fn write(&mut self, session: &mut Session) -> io::Result<()> {
+        for event in session.take_trace() {
+            self.qlog.session(&event)?;
+            self.pcapng.session(&event)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.qlog.flush()?;
+        self.pcapng.flush()
+    }
+}
