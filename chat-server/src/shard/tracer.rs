@@ -16,8 +16,8 @@ use std::{
 use protocol::{
     connection::datagram::Session,
     lab::{
-        pcapng::Pcapng,
-        qlog::{Qlog, Vantage},
+        qlog::Vantage,
+        session_trace::{EXTENSIONS, SessionTrace},
     },
     transport::{datagram::trace::Payloads, packet::ConnectionId},
 };
@@ -35,14 +35,10 @@ pub(super) struct Tracer {
     began: Duration,
     /// Traces begun so far.
     count: u64,
-    sessions: BTreeMap<ConnectionId, Files>,
+    sessions: BTreeMap<ConnectionId, Trace>,
 }
 
-#[derive(Debug)]
-struct Files {
-    qlog: Qlog<BufWriter<File>>,
-    pcapng: Pcapng<BufWriter<File>>,
-}
+type Trace = SessionTrace<BufWriter<File>>;
 
 impl Tracer {
     pub(super) fn new(directory: PathBuf, shard: u16, began: Duration) -> Self {
@@ -63,11 +59,11 @@ impl Tracer {
         let name = format!("shard-{}-session-{}", self.shard, self.count);
         self.count += 1;
         let path = self.directory.join(name);
-        match Files::create(&path, self.began, [local, peer]) {
-            Ok(files) => {
+        match create(&path, [local, peer], self.began) {
+            Ok(trace) => {
                 info!(%peer, trace = %path.display(), "session is traced");
                 session.record(Some(Payloads::Withheld));
-                self.sessions.insert(id, files);
+                self.sessions.insert(id, trace);
             }
             Err(error) => warn!(%error, trace = %path.display(), "session is not traced"),
         }
@@ -75,8 +71,8 @@ impl Tracer {
 
     /// Writes what a session has done meanwhile.
     pub(super) fn write(&mut self, id: ConnectionId, session: &mut Session) {
-        let Some(files) = self.sessions.get_mut(&id) else { return };
-        if let Err(error) = files.write(session) {
+        let Some(trace) = self.sessions.get_mut(&id) else { return };
+        if let Err(error) = trace.write(&session.take_trace()) {
             warn!(%error, "a trace ends here");
             session.record(None);
             self.sessions.remove(&id);
@@ -85,37 +81,19 @@ impl Tracer {
 
     /// The session is over: its trace is complete.
     pub(super) fn end(&mut self, id: ConnectionId) {
-        let Some(mut files) = self.sessions.remove(&id) else { return };
-        if let Err(error) = files.flush() {
+        let Some(mut trace) = self.sessions.remove(&id) else { return };
+        if let Err(error) = trace.flush() {
             warn!(%error, "the end of a trace is missing");
         }
     }
 }
 
-impl Files {
-    fn create(path: &Path, began: Duration, addresses: [SocketAddr; 2]) -> io::Result<Self> {
-        let file = |extension| {
-            let path = path.with_extension(extension);
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            file.map(BufWriter::new)
-        };
-        let title = format!("relay {} with {}", addresses[0], addresses[1]);
-        Ok(Self {
-            qlog: Qlog::new(file("sqlog")?, &title, Vantage::Server)?,
-            pcapng: Pcapng::new(file("pcapng")?, Vantage::Server, addresses, began)?,
-        })
-    }
-
-    fn write(&mut self, session: &mut Session) -> io::Result<()> {
-        for event in session.take_trace() {
-            self.qlog.session(&event)?;
-            self.pcapng.session(&event)?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.qlog.flush()?;
-        self.pcapng.flush()
-    }
+/// New files that nobody else may read.
+fn create(path: &Path, addresses: [SocketAddr; 2], began: Duration) -> io::Result<Trace> {
+    let [qlog, pcapng] = EXTENSIONS.map(|extension| {
+        let path = path.with_extension(extension);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        file.map(BufWriter::new)
+    });
+    Trace::new([qlog?, pcapng?], Vantage::Server, addresses, began)
 }

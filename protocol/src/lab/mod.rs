@@ -19,6 +19,7 @@ pub mod network;
 pub mod pcapng;
 pub mod qlog;
 pub mod scenario;
+pub mod session_trace;
 pub mod strategy;
 pub mod theory;
 pub mod words;

@@ -8,9 +8,17 @@ use std::{
     process::Command,
 };
 
-use harness::chat::Chat;
+use harness::{
+    chat::Chat,
+    client::RelayEndpoint,
+    identity::Identity,
+    process::{RelayOptions, RelayProcess, relay_binary},
+};
+use protocol::{entropy::Entropy, transport::TransportKind};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::single::{connect, runtime};
 
 const SCHEMA: &str =
     concat!(include_str!("qlog/ours.cddl"), "\n", include_str!("qlog/published.cddl"));
@@ -192,13 +200,11 @@ fn tshark_names_the_packets_of_the_network() {
     let directory = TempDir::new().expect("a directory");
     let probe = [&[1][..], &[9; 1_199]].concat();
     let sealed = [&[6][..], &[7; 8], &[0, 0, 0, 0, 42], &[5; 40]].concat();
-    let dump: String = [&probe, &sealed]
-        .iter()
-        .map(|packet| {
-            let bytes: Vec<String> = packet.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("000000 {}\n", bytes.join(" "))
-        })
-        .collect();
+    let line = |packet: &[u8]| {
+        let bytes: Vec<String> = packet.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("000000 {}\n", bytes.join(" "))
+    };
+    let dump = [line(&probe), line(&sealed)].concat();
     let (hex, file) = (directory.path().join("hex"), directory.path().join("wire.pcapng"));
     fs::write(&hex, dump).expect("written");
     let made = Command::new("text2pcap")
@@ -210,4 +216,35 @@ fn tshark_names_the_packets_of_the_network() {
     let fields = ["chat.kind", "chat.connection", "chat.number"];
     let packets = tshark(directory.path(), &file, &fields);
     assert_eq!(packets, [["1", "", ""], ["6", "0707070707070707", "42"]]);
+}
+
+#[test]
+fn a_relay_traces_its_sessions() {
+    let dir = TempDir::new().expect("a directory");
+    let traces = dir.path().join("traces");
+    let mut options = RelayOptions::new(relay_binary().expect("built"), dir.path().join("data"));
+    options.arguments = vec!["--trace".to_owned(), traces.display().to_string()];
+    let relay = RelayProcess::start(&options).expect("the relay starts");
+    let endpoint = RelayEndpoint { transport: TransportKind::Datagram, ..relay.endpoint() };
+    let identity = Identity::generate("traced".to_owned(), &mut Entropy::system());
+    runtime().block_on(async {
+        let mut client = connect(endpoint, &identity).await;
+        client.attach(identity.register()).await.expect("is let in");
+    });
+    relay.terminate().expect("it stops");
+    let files: Vec<PathBuf> =
+        fs::read_dir(&traces).expect("traces").map(|it| it.expect("a file").path()).collect();
+    let ends = |end: &str| files.iter().find(|path| path.extension().is_some_and(|it| it == end));
+    let records = records(ends("sqlog").expect("qlog"));
+    let (head, events) = records.split_first().expect("a head");
+    assert_eq!(head["trace"]["vantage_point"]["type"], "server");
+    let kinds: BTreeMap<String, &Value> = events.iter().map(|it| (shape(it), it)).collect();
+    assert_eq!(check(head, &kinds.into_values().collect::<Vec<_>>()), Ok(()));
+    let fields = ["chat.opened.direction", "chat.opened.malformed", "chat.opened.stream.data"];
+    let packets = tshark(dir.path(), ends("pcapng").expect("pcapng"), &fields);
+    for direction in ["0", "1"] {
+        assert!(packets.iter().any(|packet| packet[0] == direction), "{packets:?}");
+    }
+    let is_withheld = |data: &str| data.chars().all(|digit| "0,".contains(digit));
+    assert!(packets.iter().all(|packet| packet[1].is_empty() && is_withheld(&packet[2])));
 }
