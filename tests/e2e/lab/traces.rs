@@ -17,6 +17,7 @@ use harness::{
 use protocol::{entropy::Entropy, transport::TransportKind};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::LocalSet;
 
 use crate::single::{connect, runtime};
 
@@ -227,7 +228,7 @@ fn a_relay_traces_its_sessions() {
     let relay = RelayProcess::start(&options).expect("the relay starts");
     let endpoint = RelayEndpoint { transport: TransportKind::Datagram, ..relay.endpoint() };
     let identity = Identity::generate("traced".to_owned(), &mut Entropy::system());
-    runtime().block_on(async {
+    LocalSet::new().block_on(&runtime(), async {
         let mut client = connect(endpoint, &identity).await;
         client.attach(identity.register()).await.expect("is let in");
     });
