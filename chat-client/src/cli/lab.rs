@@ -19,15 +19,22 @@ pub enum Lab {
     Run(LabRun),
     /// Plays a run packet by packet on the whole screen: what is lost, what is sent again, and why
     Watch(LabWatch),
+    /// Measures the textbook's strategies beside the textbook's formulas, from 0 to 30 % loss
+    Theory(LabTheory),
     /// Prints Wireshark's dissector of our packets, in Lua
     Dissector,
 }
 
 /// `lab run`.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct LabRun {
-    /// Its name, or a file that ends in .toml
-    pub scenario: String,
+    /// Its name, or a file that ends in .toml; more are run one after another
+    #[arg(value_name = "SCENARIO", required_unless_present = "all")]
+    pub scenarios: Vec<String>,
+    /// Every scenario that comes with the program
+    #[arg(long, conflicts_with = "scenarios")]
+    pub all: bool,
     /// Decides everything that is left to chance; the scenario's, if not given
     #[arg(long)]
     pub seed: Option<u64>,
@@ -46,7 +53,24 @@ pub struct LabRun {
     /// Writes a page with diagrams for a browser, which needs no network
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub report: Option<PathBuf>,
-    /// Overwrites a file that is no report
+    /// Writes what was expected, and whether it is so, as JUnit XML for continuous integration
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub junit: Option<PathBuf>,
+    /// Overwrites files that are not of the laboratory
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `lab theory`.
+#[derive(Args, Debug)]
+pub struct LabTheory {
+    /// The first of the seeds that decide what is left to chance
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Writes a page with a plot for a browser, which needs no network
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub report: Option<PathBuf>,
+    /// Overwrites a file that is not of the laboratory
     #[arg(long, requires = "report")]
     pub force: bool,
 }

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::ValueHint};
 use clap_complete::Shell;
 use protocol::ids::{DeviceId, Fingerprint, Seq};
 
-pub use self::lab::{Lab, LabRun, LabWatch};
+pub use self::lab::{Lab, LabRun, LabTheory, LabWatch};
 use crate::{net::Transport, node::call::Target};
 
 /// Records that `tail` and `history` show unless told otherwise.

@@ -3,18 +3,21 @@
 //!
 //! ```text
 //!   outcome   a run, held against what was expected     file    written whole, never over another's
-//!   table     for a terminal
+//!   table     for a terminal                            junit   for continuous integration
+//!   textbook  strategies beside their formulas
 //!   report    for a browser                             trace   for other tools
 //!   ladder    packets one below the other               watch   a run, played
 //!   live      what is made to go wrong in a running client
 //! ```
 
 pub mod file;
+pub mod junit;
 pub mod ladder;
 pub mod live;
 pub mod outcome;
 pub mod report;
 pub mod table;
+pub mod textbook;
 pub mod trace;
 pub mod watch;
 

@@ -6,6 +6,7 @@
 //!   strategy    ways to live with that: the textbook's, TCP's, KCP's, ours
 //!   experiment  one of them on a path, and everything that happens      theory    what to expect
 //!   scenario    an experiment with its strategies                       expect    what is expected of it
+//!   sweep       the textbook's strategies, measured beside it
 //!   qlog        what happened, for qvis                                 pcapng    and for Wireshark
 //! ```
 //!
@@ -21,5 +22,6 @@ pub mod qlog;
 pub mod scenario;
 pub mod session_trace;
 pub mod strategy;
+pub mod sweep;
 pub mod theory;
 pub mod words;

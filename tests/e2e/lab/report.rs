@@ -159,6 +159,51 @@ fn the_same_seed_is_the_same_page_and_another_is_not() {
 }
 
 #[test]
+fn the_same_seed_is_the_same_events() {
+    let directory = TempDir::new().expect("a directory");
+    let events = || lab(&["run", "burst", "--json"], directory.path()).stdout;
+    let first = events();
+    assert!(first.len() > 100_000, "{} bytes of events", first.len());
+    assert!(first == events(), "byte for byte");
+}
+
+#[test]
+fn formulas_and_measurements_are_shown_beside_one_another() {
+    let directory = TempDir::new().expect("a directory");
+    let output = lab(&["theory", "--report", "theory.html", "--json"], directory.path());
+    assert!(output.status.success(), "{output:?}");
+    let points = String::from_utf8(output.stdout).expect("UTF-8");
+    let points = points.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let points: Vec<Value> = points.collect();
+    let shown = browser::show(&directory.path().join("theory.html")).expect("a browser");
+    assert_quiet(&shown);
+    let ready = format!("data-ready=\"theory\" data-rows=\"{}\"", points.len());
+    assert!(shown.dom.contains(&ready), "no {ready} in\n{:.400}", shown.dom);
+    let elements = elements(&shown);
+    for point in points {
+        let measured = format!("<td>{:.4}</td>", point["measured"].as_f64().expect("a number"));
+        assert!(elements.contains(&measured), "{measured}");
+    }
+}
+
+#[test]
+fn verdicts_are_xml_whatever_a_scenario_is_called() {
+    let directory = TempDir::new().expect("a directory");
+    let scenario = hostile_scenario(directory.path());
+    let scenario = scenario.to_str().expect("UTF-8");
+    let arguments = ["run", "burst", scenario, "--junit", "lab.xml", "--assert"];
+    let output = lab(&arguments, directory.path());
+    assert_eq!(output.status.code(), Some(1), "one expectation cannot be met: {output:?}");
+    let file = directory.path().join("lab.xml");
+    let text = fs::read_to_string(&file).expect("readable");
+    assert!(text.contains("<testsuites name=\"laboratory\" tests=\"10\" failures=\"1\""), "{text}");
+    let shown = browser::show(&file).expect("a browser");
+    assert!(!shown.dom.contains("parsererror"), "{}", shown.dom);
+    assert_eq!(shown.dom.matches("<testcase ").count(), 10, "{}", shown.dom);
+    assert_eq!(shown.dom.matches("<failure ").count(), 1, "{}", shown.dom);
+}
+
+#[test]
 fn a_file_that_is_no_report_is_kept() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("thesis.html");

@@ -3,6 +3,7 @@
 
 mod json;
 mod run;
+mod theory;
 mod watch;
 
 use protocol::lab::{pcapng, scenario::Scenario};
@@ -15,6 +16,7 @@ pub(super) async fn run(command: Lab, config: &Config, output: &mut Output) -> R
         Lab::Explain { scenario } => explain(&lab::load(&scenario)?, output),
         Lab::Dissector => output.line(pcapng::DISSECTOR.trim_end()),
         Lab::Run(run) => run::run(&run, output),
+        Lab::Theory(theory) => theory::run(&theory, output),
         Lab::Watch(asked) => watch::run(&asked, config).await,
     }
 }

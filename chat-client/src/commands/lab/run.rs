@@ -1,6 +1,5 @@
-//! `lab run`: what strategies came to, as a table, as lines of JSON, as a page.
-
-use std::path::Path;
+//! `lab run`: what strategies came to, as a table, as lines of JSON, as a page, as
+//! verdicts for continuous integration.
 
 use protocol::{
     lab::scenario::{Scenario, Strategy},
@@ -13,6 +12,7 @@ use crate::{
     lab::{
         self,
         file::{self, Overwrite},
+        junit::{self, Suite},
         outcome::Outcome,
         report::{self, Origin},
         table,
@@ -24,8 +24,40 @@ use crate::{
 };
 
 pub(super) fn run(asked: &LabRun, output: &mut Output) -> Result<(), Failure> {
-    let text = lab::text(&asked.scenario)?;
-    let mut scenario = lab::parse(&asked.scenario, &text)?;
+    let shipped = || lab::SCENARIOS.iter().map(|(name, _)| (*name).to_owned());
+    let names = if asked.all { shipped().collect() } else { asked.scenarios.clone() };
+    if names.len() > 1 && (asked.report.is_some() || asked.trace.is_some()) {
+        let what = "--report and --trace take one scenario at a time".to_owned();
+        return Err(Failure::Usage(what));
+    }
+    let mut suites = Vec::new();
+    let mut unmet = 0;
+    for name in &names {
+        let (suite, lines) = run_one(asked, name, output)?;
+        for line in &lines {
+            tell(&Untrusted::new(line).for_line());
+        }
+        unmet += lines.len();
+        suites.push(suite);
+    }
+    if let Some(path) = &asked.junit {
+        file::save(path, junit::MARK, &junit::document(&suites), overwrite(asked.force))?;
+    }
+    match unmet {
+        0 => Ok(()),
+        count if asked.assert => Err(Failure::Unmet(count)),
+        _ => Ok(()),
+    }
+}
+
+/// Runs a scenario and shows what it came to; then what was expected, and what is not so.
+fn run_one(
+    asked: &LabRun,
+    name: &str,
+    output: &mut Output,
+) -> Result<(Suite, Vec<String>), Failure> {
+    let text = lab::text(name)?;
+    let mut scenario = lab::parse(name, &text)?;
     scenario.experiment.seed = asked.seed.unwrap_or(scenario.experiment.seed);
     if !asked.strategy.is_empty() {
         scenario.strategies.clone_from(&asked.strategy);
@@ -46,23 +78,19 @@ pub(super) fn run(asked: &LabRun, output: &mut Output) -> Result<(), Failure> {
         Style::Json => outcomes.iter().try_for_each(|outcome| print_events(outcome, output))?,
     }
     if let Some(path) = &asked.report {
-        let is_shipped = lab::SCENARIOS.iter().any(|(name, _)| *name == asked.scenario);
-        let command = again(asked, seed);
+        let is_shipped = lab::SCENARIOS.iter().any(|(shipped, _)| *shipped == name);
+        let command = again(asked, name, seed);
         let origin = Origin { command: &command, source: (!is_shipped).then_some(&*text) };
         let page = report::of_run(origin, &scenario, &outcomes);
-        let overwrite = if asked.force { Overwrite::Any } else { Overwrite::Ours };
-        file::save(path, report::MARK, &page, overwrite)?;
-        tell(&format!("report: {}", shown(path)));
+        file::save(path, report::MARK, &page, overwrite(asked.force))?;
     }
-    let unmet: Vec<String> = outcomes.iter().flat_map(Outcome::unmet).collect();
-    for line in &unmet {
-        tell(&Untrusted::new(line).for_line());
-    }
-    match unmet.len() {
-        0 => Ok(()),
-        count if asked.assert => Err(Failure::Unmet(count)),
-        _ => Ok(()),
-    }
+    let unmet = outcomes.iter().flat_map(Outcome::unmet).collect();
+    Ok((Suite::new(name, seed, &outcomes), unmet))
+}
+
+/// What `--force` says.
+pub(super) const fn overwrite(force: bool) -> Overwrite {
+    if force { Overwrite::Any } else { Overwrite::Ours }
 }
 
 fn outcomes(scenario: &Scenario, traces: Option<&Traces>) -> Result<Vec<Outcome>, Failure> {
@@ -78,9 +106,9 @@ fn outcomes(scenario: &Scenario, traces: Option<&Traces>) -> Result<Vec<Outcome>
 }
 
 /// The command that makes the same run.
-fn again(asked: &LabRun, seed: u64) -> String {
+fn again(asked: &LabRun, scenario: &str, seed: u64) -> String {
     let strategies = asked.strategy.iter().map(|strategy| format!(" --strategy {strategy}"));
-    let scenario = quoted(&asked.scenario);
+    let scenario = quoted(scenario);
     format!("chat-client lab run {scenario} --seed {seed}{}", strategies.collect::<String>())
 }
 
@@ -92,10 +120,6 @@ fn quoted(word: &str) -> String {
     }
     let dashed = if word.starts_with('-') { "./" } else { "" };
     format!("'{dashed}{}'", word.replace('\'', r"'\''"))
-}
-
-fn shown(path: &Path) -> String {
-    Untrusted::new(&path.display().to_string()).for_line()
 }
 
 #[cfg(test)]

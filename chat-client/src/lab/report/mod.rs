@@ -1,7 +1,7 @@
 //! A run as a page: one file that shows itself in any browser, without a network, for good.
 //!
 //! ```text
-//!   words   for people           page/*.js    reads the data, draws
+//!   words   for people           page/*.js    reads the data, draws        theory   formulas, measured
 //!   data    for the drawings     page/*.css   colours and layout, light and dark
 //!   thin    fewer points         page/*.html  what stands there before anything is drawn
 //! ```
@@ -12,6 +12,7 @@
 //! style whose hashes it names, not even a picture, and no string to become HTML or code.
 
 mod data;
+mod theory;
 mod thin;
 mod words;
 
@@ -21,7 +22,8 @@ use serde::Serialize;
 
 use self::data::{Band, StrategyData, Word};
 pub use self::data::{MESSAGES_MAX, PACKETS_MAX, TIMERS_MAX};
-use super::outcome::Outcome;
+use self::theory::TheoryData;
+use super::{outcome::Outcome, textbook::Measured};
 use crate::{output::to_json, untrusted::Untrusted};
 
 /// How a report begins: by this it is known as one.
@@ -32,7 +34,16 @@ pub const SOURCE_BYTES_MAX: usize = 64 << 10;
 
 const CSS: &str = include_str!("page/page.css");
 const RUN_HTML: &str = include_str!("page/run.html");
-/// What both kinds of page have in common, and then what a run needs.
+const THEORY_HTML: &str = include_str!("page/theory.html");
+const THEORY_SCRIPTS: &[&str] = &[
+    include_str!("page/dom.js"),
+    include_str!("page/format.js"),
+    include_str!("page/theme.js"),
+    include_str!("page/surface.js"),
+    include_str!("page/scales.js"),
+    include_str!("page/chart.js"),
+    include_str!("page/theory.js"),
+];
 const RUN_SCRIPTS: &[&str] = &[
     include_str!("page/dom.js"),
     include_str!("page/format.js"),
@@ -74,6 +85,11 @@ pub fn of_run(origin: Origin<'_>, scenario: &Scenario, outcomes: &[Outcome]) -> 
         strategies: outcomes.iter().enumerate().map(|(i, it)| StrategyData::new(it, i)).collect(),
     };
     document(RUN_HTML, &RUN_SCRIPTS.concat(), &data)
+}
+
+/// The page of the textbook's strategies beside its formulas, measured with the seeds from `seed` on.
+pub fn of_theory(command: &str, seed: u64, points: &[Measured]) -> String {
+    document(THEORY_HTML, &THEORY_SCRIPTS.concat(), &TheoryData::new(command, seed, points))
 }
 
 #[derive(Serialize)]
