@@ -48,6 +48,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         // The full-screen client minds signals itself: it has a terminal to give back.
         None => chat_client::app::run(config).await,
+        Some(command) if command.minds_signals() => commands::run(command, &config).await,
         Some(command) => tokio::select! {
             outcome = commands::run(command, &config) => outcome,
             failure = signalled() => Err(failure),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, builder::ValueHint};
 use protocol::lab::scenario::Strategy;
 
+use super::LabProxy;
+
 /// `lab`.
 #[derive(Subcommand, Debug)]
 pub enum Lab {
@@ -23,6 +25,8 @@ pub enum Lab {
     Theory(LabTheory),
     /// Prints Wireshark's dissector of our packets, in Lua
     Dissector,
+    /// Stands between any two programs and delays, loses, changes what they send
+    Proxy(LabProxy),
 }
 
 /// `lab run`.

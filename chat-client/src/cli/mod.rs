@@ -1,6 +1,7 @@
 //! The command line, as typed. No work happens here; `config` makes sense of it.
 
 mod lab;
+mod proxy;
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -8,7 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::ValueHint};
 use clap_complete::Shell;
 use protocol::ids::{DeviceId, Fingerprint, Seq};
 
-pub use self::lab::{Lab, LabRun, LabTheory, LabWatch};
+pub use self::{
+    lab::{Lab, LabRun, LabTheory, LabWatch},
+    proxy::LabProxy,
+};
 use crate::{net::Transport, node::call::Target};
 
 /// Records that `tail` and `history` show unless told otherwise.
@@ -174,6 +178,13 @@ pub enum Command {
         /// The page of this command alone
         verb: Option<String>,
     },
+}
+
+impl Command {
+    /// Whether it says something last when it is told to end, and so minds signals itself.
+    pub const fn minds_signals(&self) -> bool {
+        matches!(self, Self::Lab(Lab::Proxy(_)))
+    }
 }
 
 /// `send`.

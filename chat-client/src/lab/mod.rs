@@ -8,6 +8,7 @@
 //!   report    for a browser                             trace   for other tools
 //!   ladder    packets one below the other               watch   a run, played
 //!   live      what is made to go wrong in a running client
+//!   proxy     the same for any programs
 //! ```
 
 pub mod file;
@@ -15,6 +16,7 @@ pub mod junit;
 pub mod ladder;
 pub mod live;
 pub mod outcome;
+pub mod proxy;
 pub mod report;
 pub mod table;
 pub mod textbook;

@@ -152,6 +152,16 @@ pub struct Arrival {
     pub changed_bit: Option<u64>,
 }
 
+impl Arrival {
+    /// Changes its bit in a datagram that is not empty.
+    pub fn damage(&self, datagram: &mut [u8]) {
+        let Some(bit) = self.changed_bit else { return };
+        let Some(bit) = bit.checked_rem(datagram.len() as u64 * 8) else { return };
+        let at = usize::try_from(bit / 8).unwrap_or(0);
+        datagram[at] ^= 1 << (bit % 8);
+    }
+}
+
 /// Why a datagram does not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drop {

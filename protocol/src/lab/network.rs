@@ -43,13 +43,7 @@ impl Link {
         let Ok((first, again)) = self.impairer.pass(now, datagram.len()) else { return };
         for arrival in [Some(first), again].into_iter().flatten() {
             let mut bytes = datagram.to_vec();
-            if let Some(bit) = arrival.changed_bit
-                && !bytes.is_empty()
-            {
-                let bit = bit % (bytes.len() as u64 * 8);
-                let at = usize::try_from(bit / 8).unwrap_or(0);
-                bytes[at] ^= 1 << (bit % 8);
-            }
+            arrival.damage(&mut bytes);
             self.under_way.insert((arrival.at, self.sent), bytes);
             self.sent += 1;
         }

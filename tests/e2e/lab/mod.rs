@@ -1,4 +1,5 @@
 //! The laboratory, as people use it.
 
+mod proxy;
 mod report;
 mod traces;

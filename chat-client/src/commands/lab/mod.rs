@@ -1,7 +1,8 @@
 //! `lab`: strategies against bad paths, in virtual time. The same seed gives the same run, down to
-//! the last event, on every machine.
+//! the last event, on every machine. And a bad path for other programs.
 
 mod json;
+mod proxy;
 mod run;
 mod theory;
 mod watch;
@@ -18,6 +19,7 @@ pub(super) async fn run(command: Lab, config: &Config, output: &mut Output) -> R
         Lab::Run(run) => run::run(&run, output),
         Lab::Theory(theory) => theory::run(&theory, output),
         Lab::Watch(asked) => watch::run(&asked, config).await,
+        Lab::Proxy(proxy) => proxy::run(&proxy, output).await,
     }
 }
 
