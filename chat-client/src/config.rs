@@ -1,8 +1,8 @@
 //! What holds for this run: flag over environment over default, validated once.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use protocol::ids::Fingerprint;
+use protocol::{ids::Fingerprint, transport::datagram::trace::Payloads};
 
 use crate::{
     cli::Common, net::Transport, node::NameOrigin, relays::Relays, report::Failure,
@@ -21,6 +21,8 @@ pub struct Config {
     pub relay: Option<String>,
     /// What carries the session.
     pub transport: Transport,
+    /// Where to write what the transport does, and how much of it; nowhere, if not given.
+    pub trace: Option<(PathBuf, Payloads)>,
     /// The fingerprint a person vouches for.
     pub trust: Option<Fingerprint>,
     /// The name to register under, where it is needed.
@@ -47,6 +49,7 @@ impl Config {
             Some(name) => (name.trim_start_matches('@').to_owned(), NameOrigin::Chosen),
             None => (login_name(), NameOrigin::Default),
         };
+        let payloads = if common.with_secrets { Payloads::Kept } else { Payloads::Withheld };
         let settings = Sources {
             is_named: common.config.is_some(),
             file: common.config.unwrap_or_else(|| home.config()),
@@ -61,6 +64,7 @@ impl Config {
             home,
             relay: common.relay.filter(|relay| !relay.trim().is_empty()),
             transport: common.transport,
+            trace: common.trace.map(|directory| (directory, payloads)),
             trust: common.trust,
             name,
             name_origin,

@@ -45,12 +45,6 @@ pub struct LabRun {
     /// Only this strategy; again for more
     #[arg(long, value_name = "STRATEGY", value_parser = strategy)]
     pub strategy: Vec<Strategy>,
-    /// Writes what happened into this directory: qlog of each strategy, and pcapng of ours
-    #[arg(long, value_name = "DIR")]
-    pub trace: Option<PathBuf>,
-    /// Puts what messages say into the trace as well
-    #[arg(long, requires = "trace")]
-    pub with_secrets: bool,
     /// Exits with 1 if anything is not as the scenario expects
     #[arg(long)]
     pub assert: bool,

@@ -85,6 +85,12 @@ pub struct Common {
         hide_env_values = true
     )]
     pub transport: Transport,
+    /// Writes what the transport does into this directory, as qlog and pcapng: headers, sizes, times
+    #[arg(long, global = true, value_name = "DIR", env = "CHAT_TRACE", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub trace: Option<PathBuf>,
+    /// Puts what messages say into the trace as well
+    #[arg(long, global = true, requires = "trace")]
+    pub with_secrets: bool,
     /// Trusts the relay whose key has this fingerprint
     #[arg(long, global = true, value_name = "FINGERPRINT")]
     pub trust: Option<Fingerprint>,

@@ -15,6 +15,7 @@ use protocol::{
         pcapng::Pcapng,
         qlog::{Qlog, Vantage},
         scenario::{Recorded, Strategy},
+        session_trace::{EXTENSIONS, SessionTrace},
     },
     transport::datagram::trace::{Event, Payloads},
 };
@@ -37,17 +38,13 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Makes the directory, if it is not there. Nobody else may read what is in it.
+    /// Makes the directory, if it is not there.
     ///
     /// # Errors
     ///
     /// If it cannot be made.
     pub fn new(directory: PathBuf, title: &str, payloads: Payloads) -> Result<Self, Failure> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)
-            .map_err(|error| Failure::io(format!("cannot make {}", directory.display()), error))?;
+        make(&directory)?;
         Ok(Self { directory, title: title.to_owned(), payloads })
     }
 
@@ -122,6 +119,60 @@ impl Traces {
         let path = self.directory.join(name);
         create(&path).and_then(|file| write(BufWriter::new(file))).map_err(|error| (path, error))
     }
+}
+
+/// Where the sessions of one process with its relay are traced.
+#[derive(Debug)]
+pub struct Sessions {
+    directory: PathBuf,
+    payloads: Payloads,
+    /// Begun so far.
+    count: u32,
+}
+
+/// The trace of one session, while it lasts.
+pub type Session = SessionTrace<BufWriter<File>>;
+
+impl Sessions {
+    /// Makes the directory, if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made.
+    pub fn new(directory: PathBuf, payloads: Payloads) -> Result<Self, Failure> {
+        make(&directory)?;
+        Ok(Self { directory, payloads, count: 0 })
+    }
+
+    /// Whether what messages say is in it.
+    pub const fn payloads(&self) -> Payloads {
+        self.payloads
+    }
+
+    /// Begins the trace of a session between these addresses, ours first, that began at `began` since
+    /// 1970.
+    ///
+    /// # Errors
+    ///
+    /// If its files cannot be written.
+    pub fn begin(&mut self, addresses: [SocketAddr; 2], began: Duration) -> io::Result<Session> {
+        let name = format!("{}-{}", std::process::id(), self.count);
+        self.count += 1;
+        let [qlog, pcapng] = EXTENSIONS.map(|extension| {
+            let path = self.directory.join(&name).with_extension(extension);
+            create(&path).map(BufWriter::new)
+        });
+        Session::new([qlog?, pcapng?], Vantage::Client, addresses, began)
+    }
+}
+
+/// Makes a directory that nobody else may look into.
+fn make(directory: &Path) -> Result<(), Failure> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|error| Failure::io(format!("cannot make {}", directory.display()), error))
 }
 
 /// A new file that nobody else may read.

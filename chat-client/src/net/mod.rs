@@ -28,6 +28,7 @@ use self::{
     impaired::{Impaired, Impairment},
     race::ATTEMPT_TIME_MAX,
 };
+use crate::lab::trace::Sessions;
 
 /// What may carry a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -171,6 +172,17 @@ impl Link {
         match self {
             Self::Tcp(link) => link.impaired(),
             Self::Udp(link) => link.impaired(),
+        }
+    }
+
+    /// Writes what the session does from now on into a trace of its own; a stream has none.
+    pub fn trace(&mut self, traces: &mut Sessions) {
+        let Self::Udp(link) = self else { return };
+        let begun =
+            link.origin().and_then(|(here, began)| traces.begin([here, link.peer()], began));
+        match begun {
+            Ok(trace) => link.trace(trace, traces.payloads()),
+            Err(error) => tracing::warn!(%error, "the session is not traced"),
         }
     }
 

@@ -134,6 +134,11 @@ impl Socket {
         self.joined.clear();
     }
 
+    /// Where it is bound.
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
     /// Why the last datagrams did not leave this machine, if they did not.
     pub(super) fn take_refusal(&mut self) -> Option<io::Error> {
         self.refused.take().filter(|error| error.kind() != io::ErrorKind::WouldBlock)

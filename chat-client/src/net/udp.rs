@@ -1,7 +1,11 @@
 //! One session over datagrams with a relay: packets in, messages out, and back, and the time that
 //! acknowledgements and retransmission need.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use protocol::{
     connection::{ConnectionError, InitiatorConfig, datagram::Client},
@@ -10,7 +14,7 @@ use protocol::{
     limits::BATCH_BYTES_TARGET,
     message::{ClientMessage, MessageReader, RelayMessage},
     time::Timestamp,
-    transport::datagram::Codepoint,
+    transport::datagram::{Codepoint, trace::Payloads},
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -19,6 +23,7 @@ use super::{
     impaired::{Impaired, Impairment, Kind},
     socket::Socket,
 };
+use crate::lab::trace::Session;
 
 /// Times that the socket is read before others have their turn.
 const RECEIVES_PER_TURN: usize = 16;
@@ -31,6 +36,8 @@ pub struct Link {
     epoch: Instant,
     /// What the packets go through on purpose, if anything.
     impaired: Option<Impaired>,
+    /// Where what the session does is written to, if it is.
+    trace: Option<Session>,
     /// Since when the relay has owed us an answer without saying anything.
     silent_since: Option<Instant>,
     /// Packets that it has sent so far.
@@ -62,6 +69,7 @@ impl Link {
             client,
             epoch,
             impaired: impairment.path(Kind::Datagrams, epoch),
+            trace: None,
             silent_since: None,
             heard: 0,
             inbox: Vec::new(),
@@ -293,6 +301,35 @@ impl Link {
         impaired.take_if(|path| path.is_over());
         self.socket.flush();
         self.note_silence();
+        self.write_trace();
+    }
+
+    /// From now on what the session does is written down.
+    pub fn trace(&mut self, trace: Session, payloads: Payloads) {
+        if let Some(session) = self.client.session() {
+            session.record(Some(payloads));
+            self.trace = Some(trace);
+        }
+    }
+
+    /// Our address, and what the session's time counts from, since 1970: for a trace.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system does not tell.
+    pub fn origin(&self) -> io::Result<(SocketAddr, Duration)> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok((self.socket.local_addr()?, now.saturating_sub(self.epoch.elapsed())))
+    }
+
+    fn write_trace(&mut self) {
+        let Some(trace) = &mut self.trace else { return };
+        let Some(session) = self.client.session() else { return };
+        if let Err(error) = trace.write(&session.take_trace()) {
+            tracing::warn!(%error, "a trace ends here");
+            session.record(None);
+            self.trace = None;
+        }
     }
 
     fn note_silence(&mut self) {
@@ -329,6 +366,9 @@ impl Drop for Link {
         if let Some(session) = self.client.session() {
             session.close();
             self.send_due();
+        }
+        if let Some(Err(error)) = self.trace.as_mut().map(Session::flush) {
+            tracing::warn!(%error, "the end of a trace is missing");
         }
     }
 }

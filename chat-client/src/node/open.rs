@@ -25,6 +25,7 @@ use crate::{
     choice::{Choice, Wish, choose},
     config::Config,
     engine::{Engine, EngineConfig},
+    lab::trace::Sessions,
     net::preference::Preference,
     report::Failure,
     store::{
@@ -72,6 +73,9 @@ impl Node {
             match guest::connect(&socket, events == Events::Wanted).await {
                 Ok((handle, relay)) => {
                     check_relay(config, relay)?;
+                    if config.trace.is_some() {
+                        return Err(Failure::Usage(TRACE_ELSEWHERE.to_owned()));
+                    }
                     return Ok(handle);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -92,6 +96,9 @@ impl Node {
         }
     }
 }
+
+const TRACE_ELSEWHERE: &str = "the client that runs in this home has the connection: end it and start \
+                               it with --trace";
 
 /// A guest gets the owner's relay. Who asked for another one must not be served by it.
 fn check_relay(config: &Config, owners: RelayKey) -> Result<(), Failure> {
@@ -153,6 +160,8 @@ async fn start_engine(
     preference: Preference,
 ) -> Result<(Engine, Disk, Relay), Failure> {
     let unusable = |why: String| Failure::Store { why };
+    let traces = config.trace.clone().map(|(directory, how)| Sessions::new(directory, how));
+    let traces = traces.transpose()?;
     let path = config.home.database_for(choice.key);
     let (disk, loading) = Disk::start(move || SqliteStore::open(&path))
         .map_err(|error| Failure::io("cannot start the store's thread", error))?;
@@ -169,7 +178,7 @@ async fn start_engine(
         device_key: Arc::new(keys.channel),
         memory: config.home.relays(),
     };
-    let relay = Relay::dial(relay, preference);
+    let relay = Relay::dial(relay, preference, traces);
 
     let loaded = loading.loaded().await.map_err(|error| unusable(error.to_string()))?;
     let jitter = SimRng::new(u64::from_le_bytes(entropy.bytes()));

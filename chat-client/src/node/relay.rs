@@ -15,7 +15,7 @@ use tokio::{
 use super::{call::Fallback, clock::Clock};
 use crate::{
     engine::{Disconnect, ProtocolViolation},
-    lab::live::Order,
+    lab::{live::Order, trace::Sessions},
     net::{
         Carrier, Link, Reading, Stream,
         impaired::Impairment,
@@ -52,6 +52,8 @@ pub(super) struct Relay {
     preference: Preference,
     /// What somebody wants to go wrong.
     impairment: Impairment,
+    /// Where sessions are traced, if they are.
+    traces: Option<Sessions>,
     /// Whether somebody was told that datagrams do not get through.
     is_fallback_told: bool,
     /// The attempt under way, if there is one. It goes on by itself, and ends when it is dropped.
@@ -83,11 +85,12 @@ pub(super) enum Incoming {
 impl Relay {
     /// Begins with an attempt at once: whoever opens a node wants the relay, and can read its store
     /// meanwhile.
-    pub(super) fn dial(at: Whereabouts, preference: Preference) -> Self {
+    pub(super) fn dial(at: Whereabouts, preference: Preference, traces: Option<Sessions>) -> Self {
         let mut relay = Self {
             at,
             preference,
             impairment: Impairment::none(),
+            traces,
             is_fallback_told: false,
             dialing: JoinSet::new(),
             link: None,
@@ -237,6 +240,9 @@ impl Relay {
             Ok(Won { mut link, overtook_datagrams }) => {
                 // Something else may be wanted by now.
                 link.impair(&self.impairment);
+                if let Some(traces) = &mut self.traces {
+                    link.trace(traces);
+                }
                 self.announced = None;
                 let before = self.preference.failed();
                 let now = (Instant::now(), Clock::wall());

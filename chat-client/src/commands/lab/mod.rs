@@ -16,7 +16,7 @@ pub(super) async fn run(command: Lab, config: &Config, output: &mut Output) -> R
         Lab::List => lab::SCENARIOS.iter().try_for_each(|(name, _)| output.line(name)),
         Lab::Explain { scenario } => explain(&lab::load(&scenario)?, output),
         Lab::Dissector => output.line(pcapng::DISSECTOR.trim_end()),
-        Lab::Run(run) => run::run(&run, output),
+        Lab::Run(run) => run::run(&run, config, output),
         Lab::Theory(theory) => theory::run(&theory, output),
         Lab::Watch(asked) => watch::run(&asked, config).await,
         Lab::Proxy(proxy) => proxy::run(&proxy, output).await,

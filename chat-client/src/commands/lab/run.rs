@@ -1,14 +1,12 @@
 //! `lab run`: what strategies came to, as a table, as lines of JSON, as a page, as
 //! verdicts for continuous integration.
 
-use protocol::{
-    lab::scenario::{Scenario, Strategy},
-    transport::datagram::trace::Payloads,
-};
+use protocol::lab::scenario::{Scenario, Strategy};
 
 use super::json::print_events;
 use crate::{
     cli::LabRun,
+    config::Config,
     lab::{
         self,
         file::{self, Overwrite},
@@ -23,17 +21,17 @@ use crate::{
     untrusted::Untrusted,
 };
 
-pub(super) fn run(asked: &LabRun, output: &mut Output) -> Result<(), Failure> {
+pub(super) fn run(asked: &LabRun, config: &Config, output: &mut Output) -> Result<(), Failure> {
     let shipped = || lab::SCENARIOS.iter().map(|(name, _)| (*name).to_owned());
     let names = if asked.all { shipped().collect() } else { asked.scenarios.clone() };
-    if names.len() > 1 && (asked.report.is_some() || asked.trace.is_some()) {
+    if names.len() > 1 && (asked.report.is_some() || config.trace.is_some()) {
         let what = "--report and --trace take one scenario at a time".to_owned();
         return Err(Failure::Usage(what));
     }
     let mut suites = Vec::new();
     let mut unmet = 0;
     for name in &names {
-        let (suite, lines) = run_one(asked, name, output)?;
+        let (suite, lines) = run_one(asked, config, name, output)?;
         for line in &lines {
             tell(&Untrusted::new(line).for_line());
         }
@@ -53,6 +51,7 @@ pub(super) fn run(asked: &LabRun, output: &mut Output) -> Result<(), Failure> {
 /// Runs a scenario and shows what it came to; then what was expected, and what is not so.
 fn run_one(
     asked: &LabRun,
+    config: &Config,
     name: &str,
     output: &mut Output,
 ) -> Result<(Suite, Vec<String>), Failure> {
@@ -63,8 +62,7 @@ fn run_one(
         scenario.strategies.clone_from(&asked.strategy);
     }
     let seed = scenario.experiment.seed;
-    let payloads = if asked.with_secrets { Payloads::Kept } else { Payloads::Withheld };
-    let traces = asked.trace.clone().map(|it| Traces::new(it, &scenario.title, payloads));
+    let traces = config.trace.clone().map(|(it, how)| Traces::new(it, &scenario.title, how));
     let outcomes = outcomes(&scenario, traces.transpose()?.as_ref())?;
     match output.style() {
         Style::Plain => {
