@@ -47,6 +47,7 @@ fn key(name: &str) -> Vec<u8> {
         "f1" => b"\x1bOP",
         "f3" => b"\x1bOR",
         "f4" => b"\x1bOS",
+        "f5" => b"\x1b[15~",
         "f6" => b"\x1b[17~",
         unknown => panic!("no key <{unknown}>"),
     };

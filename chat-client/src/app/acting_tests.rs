@@ -12,7 +12,7 @@ use super::{
     conversation::Reached,
     deletion::UNDO_MILLIS,
     effect::{Ask, Effect, Saying},
-    event::{Data, Drawn, Event, Spots},
+    event::{Answer, Data, Drawn, Event, Spots},
     fixture::{app, at, direct, entry, id, load, press, room, target, text},
     purpose::Purpose,
     timeline::{Said, Scroll},
@@ -78,6 +78,28 @@ fn faults_of_the_path_are_checked_before_anybody_acts_on_them() {
     assert!(press(&mut app, "/net<enter>").contains(&Effect::Ask(Ask::Connection)));
     assert_eq!(press(&mut app, "/net loss 10<enter>"), []);
     assert_eq!((toast(&app).contains("write 5%"), written(&app).as_str()), (true, "/net loss 10"));
+}
+
+#[test]
+fn the_way_of_an_own_message_is_asked_for_and_of_no_other() {
+    let mut app = lobby();
+    let effects = press(&mut app, "<S-up><enter>t");
+    let own = target(2).id;
+    assert!(effects.contains(&Effect::Ask(Ask::Life(own))), "{effects:?}");
+    press(&mut app, "<S-up><enter>t");
+    assert_eq!(toast(&app), "only the way of own messages is known");
+}
+
+#[test]
+fn the_inspector_asks_again_and_again_until_it_is_closed() {
+    let mut app = lobby();
+    assert_eq!(press(&mut app, "<f5>"), [Effect::Ask(Ask::Trace)]);
+    assert_eq!(later(&mut app, 1_000), [], "the answer is still to come");
+    update(&mut app, Event::Data(Data::Answered(Ok(Answer::Trace(None)))));
+    assert_eq!(later(&mut app, 1_000), [Effect::Ask(Ask::Trace)]);
+    press(&mut app, "<esc>");
+    assert_eq!(later(&mut app, 1_000), []);
+    assert_eq!(app.inspector, None);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub enum Action {
     Complete(Turn),
     /// List the members of the conversation beside it, or no longer.
     Members,
+    /// Show what the connection does, packet by packet, or no longer.
+    Inspect,
     /// Show a second conversation beside this one, or no longer.
     Split,
     /// Write in the conversation beside this one.

@@ -22,6 +22,7 @@ use super::{
     conversation::{Member, Rank},
     effect::Ask,
     event::Answer,
+    inspector,
     link::Faults,
 };
 use crate::{
@@ -129,6 +130,20 @@ impl Asker<'_> {
                 let lines = rows.map(|(name, value)| format!("{name:<16} {value}")).collect();
                 Ok(Answer::List("connection".to_owned(), lines))
             }
+            Ask::Trace => {
+                let asked = self.caller.call(Call::Trace { rows: inspector::ROWS }).await;
+                Ok(Answer::Trace(match asked {
+                    Ok(NodeAnswer::Trace(trace)) => Some(trace),
+                    // It is asked for again soon.
+                    Ok(_) | Err(_) => None,
+                }))
+            }
+            Ask::Life(message) => match self.caller.call(Call::Life { message }).await? {
+                NodeAnswer::Life { steps } => {
+                    Ok(Answer::List("way of a message".to_owned(), inspector::life(&steps)))
+                }
+                _ => Err(unexpected()),
+            },
             Ask::Impair(order) => {
                 let is_cut = order == Order::Cut;
                 let NodeAnswer::Status(status) = self.caller.call(Call::Impair { order }).await?

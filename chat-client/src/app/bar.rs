@@ -13,7 +13,7 @@ use super::{
     action::Action,
     deletion, details,
     effect::{Effect, Saying},
-    keymap, links, purpose, verb,
+    inspector, keymap, links, purpose, verb,
 };
 
 /// Largest text that is given to the clipboard: what terminals take as one sequence.
@@ -50,6 +50,8 @@ pub enum Act {
     Open,
     /// Show all that is known of it.
     Details,
+    /// Show how it got to the relay, packet by packet.
+    Way,
 }
 
 /// One entry of the bar.
@@ -77,6 +79,12 @@ pub const DEEDS: &[Deed] = &[
     deed('y', Act::Copy, "copy", "copy the words to the terminal's clipboard"),
     deed('o', Act::Open, "open", "open a link"),
     deed('i', Act::Details, "info", "who has it, earlier versions, numbers"),
+    deed(
+        't',
+        Act::Way,
+        "way",
+        "how it got to the relay: packets, losses, and why it was sent again",
+    ),
 ];
 
 /// Opens the bar if a message is selected and nothing is written.
@@ -167,6 +175,7 @@ fn perform(app: &mut App, act: Act) -> Result<Vec<Effect>, String> {
             links if links.is_empty() => return Err("there is no link in it".to_owned()),
             links => app.bar = Some(Bar::Links(links, 0)),
         },
+        Act::Way => return inspector::ask_life(&entry),
         Act::Details => {
             let conversation = app.current().ok_or("open a conversation first")?;
             let lines = details::lines(app, conversation, &entry);

@@ -7,7 +7,7 @@ use super::{
     conversation::{Conversation, Pending, PendingState, Standing, Summary},
     effect::{Ask, Effect},
     event::{Answer, Data, Page, Place},
-    find, jump, layout,
+    find, inspector, jump, layout,
     link::{Link, LinkState},
     names::Owner,
     notify, purpose,
@@ -365,6 +365,10 @@ fn on_answer(app: &mut App, answer: Result<Answer, String>) -> Vec<Effect> {
             if let Some(conversation) = app.conversations.get_mut(&id) {
                 conversation.people = people;
             }
+            Vec::new()
+        }
+        Ok(Answer::Trace(trace)) => {
+            inspector::on_trace(app, trace.map(|trace| *trace));
             Vec::new()
         }
         Ok(Answer::List(title, lines)) => {

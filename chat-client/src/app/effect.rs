@@ -1,7 +1,7 @@
 //! What the terminal client wants done: the loop in [`run`](super::run) does it.
 
 use protocol::{
-    ids::{AccountId, ConversationId, Seq},
+    ids::{AccountId, ConversationId, MessageId, Seq},
     message::{event::Set, record::Target},
 };
 
@@ -119,6 +119,10 @@ pub enum Ask {
     Connection,
     /// Try to connect now.
     Reconnect,
+    /// What happened to the last packets.
+    Trace,
+    /// What became of an own message.
+    Life(MessageId),
     /// Make the path to the relay worse, or good again.
     Impair(Order),
 }

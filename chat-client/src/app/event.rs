@@ -15,7 +15,7 @@ use super::{
     picker::Purpose,
     timeline::{Entry, ItemKey, Scroll},
 };
-use crate::{app::Background, settings::save::Change};
+use crate::{app::Background, lab::ladder::Trace, settings::save::Change};
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -213,4 +213,6 @@ pub enum Answer {
     Members(ConversationId, Vec<Member>),
     /// A list: its title and lines.
     List(String, Vec<String>),
+    /// What happened to packets; nothing, if that could not be had.
+    Trace(Option<Box<Trace>>),
 }

@@ -47,6 +47,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&["F2"], Action::Wheel, "mouse: scroll, or select text"),
     bind(&["F3"], Action::Members, "members beside the conversation"),
     bind(&["F4"], Action::Split, "a second conversation beside this one"),
+    bind(&["F5"], Action::Inspect, "what the connection does, packet by packet"),
     bind(&["F6"], Action::Swap, "write in the other one"),
     bind(&["C-c"], Action::Interrupt, "clear the line; again: leave"),
     bind(&["C-d"], Action::DeleteOrLeave, "delete forward; on an empty line: leave"),
@@ -186,6 +187,7 @@ fn named(name: &str) -> KeyEvent {
         "f2" => KeyCode::F(2),
         "f3" => KeyCode::F(3),
         "f4" => KeyCode::F(4),
+        "f5" => KeyCode::F(5),
         "f6" => KeyCode::F(6),
         _ => KeyCode::Char(rest.chars().next().expect("a key")),
     };

@@ -27,6 +27,7 @@ pub mod event;
 mod face;
 pub(crate) mod find;
 pub mod first_run;
+pub mod inspector;
 mod jump;
 pub mod keymap;
 mod layout;
@@ -77,6 +78,7 @@ use self::{
     deletion::Deletion,
     event::{Focus, Spots},
     first_run::FirstRun,
+    inspector::Inspector,
     link::{Link, LinkState},
     names::Names,
     picker::Picker,
@@ -120,6 +122,8 @@ pub struct App {
     pub overlay: Option<Overlay>,
     /// Whether the members of the conversation are listed beside it.
     pub lists_members: bool,
+    /// What the connection does, while somebody looks at that.
+    pub inspector: Option<Inspector>,
     /// Who is connected, as far as the relay tells.
     pub online: BTreeSet<AccountId>,
     /// The names that were seen, and which of them to doubt.
@@ -227,6 +231,7 @@ impl App {
             first_run: Some(FirstRun::new()),
             overlay: None,
             lists_members: false,
+            inspector: None,
             online: BTreeSet::new(),
             names: Names::default(),
             vi: vi::Vi::default(),
@@ -385,6 +390,9 @@ impl App {
 
     /// When the screen changes with time alone, if it does: something counts up or down on it.
     pub fn changes_in(&self) -> Option<Duration> {
+        if self.inspector.is_some() {
+            return Some(inspector::PERIOD);
+        }
         if self.is_ticking() {
             return Some(TICK);
         }

@@ -220,6 +220,7 @@ impl Session {
 
     async fn catch_up(&mut self) -> Result<(), CallError> {
         let now = wall_clock();
+        self.handle.call(Call::Record).await?;
         if let Answer::Status(status) = self.handle.call(Call::Status).await? {
             self.on_status(&status);
             self.heard.push_back(Event::Data(Data::Link(adapt::link(&status, now))));

@@ -15,7 +15,7 @@ use super::{
     event::{Drawn, Event, Focus, Place},
     find,
     first_run::Setup,
-    jump, keymap, purpose,
+    inspector, jump, keymap, purpose,
     slash::{self, Line, Verb},
     timeline::Scroll,
     verb, vi,
@@ -37,6 +37,7 @@ pub fn update(app: &mut App, event: Event) -> Vec<Effect> {
             app.now = app.now.max(now);
             let mut effects = save_late(app);
             effects.extend(deletion::send_due(app));
+            effects.extend(inspector::refresh(app));
             effects
         }
         Event::Focus(focus) => {
@@ -292,7 +293,10 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Close => {
             if purpose::leave(app) {
                 note_written(app);
-            } else if !std::mem::take(&mut app.lists_members) && !deletion::undo(app) {
+            } else if !std::mem::take(&mut app.lists_members)
+                && !deletion::undo(app)
+                && app.inspector.take().is_none()
+            {
                 if let Some(conversation) = app.current_mut() {
                     conversation.selected = None;
                 }
@@ -301,6 +305,7 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::Members => list_members(app),
+        Action::Inspect => inspector::toggle(app),
         Action::Split => split(app),
         Action::Swap => match app.beside {
             Some(beside) => {

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use protocol::lab::experiment::Way;
+use serde::{Deserialize, Serialize};
 
 /// A packet that left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// When, from the beginning on.
     pub at: Duration,
-    /// Which way it goes: out is from left to right.
+    /// Which way it goes.
     pub way: Way,
     /// Its number on this way.
     pub packet: u64,
@@ -24,8 +24,54 @@ pub struct Row {
     pub fate: Fate,
 }
 
+/// What the session did lately, and what it believes of the path. Times are counted from when
+/// somebody began to watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// When this was made.
+    pub now: Duration,
+    /// The newest packets, oldest first.
+    pub rows: Vec<Row>,
+    /// Smoothed.
+    pub round_trip: Duration,
+    /// The one measured last.
+    pub latest: Duration,
+    /// The shortest.
+    pub minimum: Duration,
+    /// How long a packet may go without acknowledgement.
+    pub timer: Duration,
+    /// Bytes that may be under way.
+    pub window_bytes: u64,
+    /// Bytes that are.
+    pub in_flight_bytes: u64,
+    /// The newest round trips, oldest first.
+    pub trips: Vec<Duration>,
+    /// Packets that were given up.
+    pub lost: u64,
+    /// Packets that carried something again.
+    pub again: u64,
+}
+
+/// A step in the life of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// How long after it was composed.
+    pub after: Duration,
+    /// What happened.
+    pub what: String,
+}
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    /// From left to right: from whoever looks.
+    Out,
+    /// From right to left.
+    In,
+}
+
 /// What becomes of a packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fate {
     /// Nobody knows yet.
     UnderWay,
@@ -60,8 +106,11 @@ impl Row {
     /// How far it has come by then, in thousandths of the way, if that is known.
     pub fn progress(&self, now: Duration) -> Option<u64> {
         let Fate::Arrived { after, .. } = &self.fate else { return None };
+        if after.is_zero() {
+            return Some(1_000);
+        }
         let gone = now.saturating_sub(self.at).as_micros();
-        let thousandths = gone.min(after.as_micros()) * 1_000 / after.as_micros().max(1);
+        let thousandths = gone.min(after.as_micros()) * 1_000 / after.as_micros();
         u64::try_from(thousandths).ok()
     }
 }

@@ -167,6 +167,14 @@ impl Link {
         }
     }
 
+    /// From now on what the session does is recorded; of a stream's packets only the kernel knows.
+    pub fn record(&mut self) {
+        match self {
+            Self::Tcp(_) => {}
+            Self::Udp(link) => link.record(),
+        }
+    }
+
     /// The path that is made worse on purpose, if it is.
     pub const fn impaired(&self) -> Option<&Impaired> {
         match self {

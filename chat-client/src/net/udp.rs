@@ -14,7 +14,10 @@ use protocol::{
     limits::BATCH_BYTES_TARGET,
     message::{ClientMessage, MessageReader, RelayMessage},
     time::Timestamp,
-    transport::datagram::{Codepoint, trace::Payloads},
+    transport::datagram::{
+        Codepoint,
+        trace::{EVENTS_MAX, Event, Payloads, What},
+    },
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -38,6 +41,9 @@ pub struct Link {
     impaired: Option<Impaired>,
     /// Where what the session does is written to, if it is.
     trace: Option<Session>,
+    /// Whether somebody looks at what the session does, and what they have not seen.
+    is_watched: bool,
+    watched: Vec<Event>,
     /// Since when the relay has owed us an answer without saying anything.
     silent_since: Option<Instant>,
     /// Packets that it has sent so far.
@@ -70,6 +76,8 @@ impl Link {
             epoch,
             impaired: impairment.path(Kind::Datagrams, epoch),
             trace: None,
+            is_watched: false,
+            watched: Vec::new(),
             silent_since: None,
             heard: 0,
             inbox: Vec::new(),
@@ -225,6 +233,24 @@ impl Link {
         self.send_due();
     }
 
+    /// From now on somebody looks at what the session does.
+    pub fn record(&mut self) {
+        self.is_watched = true;
+        if let Some(session) = self.client.session() {
+            if self.trace.is_none() {
+                session.record(Some(Payloads::Withheld));
+            }
+        }
+    }
+
+    /// What it did since this was asked last, and when.
+    pub fn take_trace(&mut self) -> impl Iterator<Item = (Instant, What)> {
+        let epoch = self.epoch;
+        self.take_events();
+        let events = std::mem::take(&mut self.watched);
+        events.into_iter().map(move |event| (epoch + event.at.since(Timestamp::ZERO), event.what))
+    }
+
     /// What the transport has measured and counted, for people.
     pub fn counters(&self) -> Vec<(String, String)> {
         let Some(session) = self.client.established() else { return Vec::new() };
@@ -301,7 +327,9 @@ impl Link {
         impaired.take_if(|path| path.is_over());
         self.socket.flush();
         self.note_silence();
-        self.write_trace();
+        if self.trace.is_some() {
+            self.take_events();
+        }
     }
 
     /// From now on what the session does is written down.
@@ -322,13 +350,21 @@ impl Link {
         Ok((self.socket.local_addr()?, now.saturating_sub(self.epoch.elapsed())))
     }
 
-    fn write_trace(&mut self) {
-        let Some(trace) = &mut self.trace else { return };
+    /// Takes what the session has done meanwhile, for the file and for whoever looks.
+    fn take_events(&mut self) {
+        if self.trace.is_none() && !self.is_watched {
+            return;
+        }
         let Some(session) = self.client.session() else { return };
-        if let Err(error) = trace.write(&session.take_trace()) {
+        let events = session.take_trace();
+        if let Some(Err(error)) = self.trace.as_mut().map(|trace| trace.write(&events)) {
             tracing::warn!(%error, "a trace ends here");
-            session.record(None);
             self.trace = None;
+        }
+        if self.is_watched {
+            self.watched.extend(events);
+            let surplus = self.watched.len().saturating_sub(EVENTS_MAX);
+            self.watched.drain(..surplus);
         }
     }
 

@@ -7,7 +7,7 @@
 use std::{fmt, str::FromStr};
 
 use protocol::{
-    ids::{AccountId, ConversationId, RelayKey, Seq},
+    ids::{AccountId, ConversationId, MessageId, RelayKey, Seq},
     message::{
         refusal::Refusal,
         request::{Members, Reply, Request},
@@ -23,7 +23,10 @@ pub use super::shown::{
     OutboxView, SaidView, SentMessage, Severity, Status,
 };
 use crate::{
-    lab::live::Order,
+    lab::{
+        ladder::{Step, Trace},
+        live::Order,
+    },
     search::Query,
     store::row::{Destination, Draft, LocalId},
 };
@@ -198,6 +201,19 @@ pub enum Call {
         /// How.
         order: Order,
     },
+    /// From now on, what happens to packets and to own messages is remembered for a while. Answered
+    /// with [`Answer::Done`].
+    Record,
+    /// What happened to the last packets. Answered with [`Answer::Trace`].
+    Trace {
+        /// At most this many.
+        rows: usize,
+    },
+    /// What became of an own message. Answered with [`Answer::Life`].
+    Life {
+        /// Which.
+        message: MessageId,
+    },
     /// What `doctor` wants to know of a running node. Answered with [`Answer::Health`].
     Health,
 }
@@ -345,6 +361,13 @@ pub enum Answer {
         records: u64,
         /// The last record of the first stretch whose chain is not the relay's.
         differs_at: Option<Seq>,
+    },
+    /// What happened to packets.
+    Trace(Box<Trace>),
+    /// What became of a message; nothing if that is not remembered.
+    Life {
+        /// In order of time.
+        steps: Vec<Step>,
     },
     /// How the node is.
     Health(Box<Health>),

@@ -17,6 +17,7 @@ mod handle;
 mod line_codec;
 mod open;
 mod owner;
+mod record;
 mod relay;
 mod server;
 mod shown;

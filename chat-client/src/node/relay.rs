@@ -4,15 +4,19 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use protocol::{
-    channel::keys::StaticKey, connection::InitiatorConfig, ids::RelayKey, invitation::RelayAddress,
-    message::ClientMessage, message::RelayMessage, time::WallTime,
+    channel::keys::StaticKey,
+    connection::InitiatorConfig,
+    ids::{Counter, RelayKey},
+    invitation::RelayAddress,
+    message::{ClientMessage, RelayMessage, event::Body, record::Envelope},
+    time::WallTime,
 };
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{call::Fallback, clock::Clock};
+use super::{call::Fallback, clock::Clock, record::Record};
 use crate::{
     engine::{Disconnect, ProtocolViolation},
     lab::{live::Order, trace::Sessions},
@@ -69,6 +73,8 @@ pub(super) struct Relay {
     body_bytes_max: Option<u32>,
     /// How often it welcomed us.
     logins: u32,
+    /// What happens to packets and own messages, if somebody watches, and since when.
+    recording: Option<(Record, Instant)>,
 }
 
 /// What came from outside.
@@ -100,6 +106,7 @@ impl Relay {
             clock_skew_ms: None,
             body_bytes_max: None,
             logins: 0,
+            recording: None,
         };
         relay.connect();
         relay
@@ -243,6 +250,10 @@ impl Relay {
                 if let Some(traces) = &mut self.traces {
                     link.trace(traces);
                 }
+                if let Some((record, _)) = &mut self.recording {
+                    record.begin_session();
+                    link.record();
+                }
                 self.announced = None;
                 let before = self.preference.failed();
                 let now = (Instant::now(), Clock::wall());
@@ -305,14 +316,43 @@ impl Relay {
     /// Why there is no connection any more.
     pub(super) fn transmit(
         &mut self,
-        next: impl FnMut() -> Option<ClientMessage<'static>>,
+        mut next: impl FnMut() -> Option<ClientMessage<'static>>,
     ) -> Result<(), String> {
-        let Some(link) = &mut self.link else { return Ok(()) };
-        let outcome = link.send(next).map_err(|error| error.to_string());
+        let Self { link: Some(link), recording, .. } = self else { return Ok(()) };
+        let carrier = link.carrier();
+        let noted = || {
+            let message = next()?;
+            if let Some((record, since)) = recording {
+                record.on_sealed(since.elapsed(), carrier, own_message(&message, Clock::wall()));
+            }
+            Some(message)
+        };
+        let outcome = link.send(noted).map_err(|error| error.to_string());
         if outcome.is_err() {
             self.link = None;
         }
         outcome
+    }
+
+    /// From now on, what happens to packets and own messages is remembered.
+    pub(super) fn record(&mut self) {
+        if self.recording.is_none() {
+            self.recording = Some((Record::default(), Instant::now()));
+            if let Some(link) = &mut self.link {
+                link.record();
+            }
+        }
+    }
+
+    /// What is remembered until now, and how long that is, if anything is.
+    pub(super) fn recorded(&mut self) -> Option<(&mut Record, Duration)> {
+        let (record, since) = self.recording.as_mut()?;
+        if let Some(Link::Udp(link)) = &mut self.link {
+            for (at, what) in link.take_trace() {
+                record.on_event(at.saturating_duration_since(*since), &what);
+            }
+        }
+        Some((record, since.elapsed()))
     }
 
     /// Writes down whether datagrams get through, for later processes. It may take its time: it is
@@ -405,6 +445,19 @@ async fn heard(link: &mut Option<Link>, reading: Reading) -> std::io::Result<Str
         Some(link) => link.ready(reading).await,
         None => std::future::pending().await,
     }
+}
+
+/// The number of what somebody says with this, and how long ago they composed it.
+fn own_message(message: &ClientMessage<'_>, now: WallTime) -> Option<(Counter, Duration)> {
+    let ClientMessage::Send(send) = message else { return None };
+    let counter = Envelope::decode(&send.envelope).ok()?.counter;
+    let age = match Body::decode(&send.body) {
+        Ok(Body::Text(text) | Body::Action(text)) => {
+            now.as_millis().saturating_sub(text.composed_at.as_millis())
+        }
+        _ => 0,
+    };
+    Some((counter, Duration::from_millis(age)))
 }
 
 fn difference_ms(theirs: WallTime, ours: WallTime) -> i64 {

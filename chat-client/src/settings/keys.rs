@@ -135,6 +135,7 @@ pub fn name_of(action: Action) -> &'static str {
         Action::Wheel => "mouse",
         Action::Members => "members",
         Action::Split => "split",
+        Action::Inspect => "inspect",
         Action::Swap => "swap",
         Action::Editor => "editor",
         Action::Jump(Jump::Unread) => "first-unread",

@@ -37,8 +37,12 @@ fn bar(bar: &Bar, cells: usize) -> String {
     match bar {
         Bar::Acts => {
             let named = |deed: &Deed| format!("{} {}", deed.key, deed.name);
-            let all = DEEDS.iter().map(named).collect::<Vec<_>>().join("  ");
-            if text::width(&all) <= cells {
+            let named: Vec<String> = DEEDS.iter().map(named).collect();
+            if let Some(all) = ["  ", " "]
+                .map(|gap| named.join(gap))
+                .into_iter()
+                .find(|all| text::width(all) <= cells)
+            {
                 return all;
             }
             // Narrow: the keys, which mean what their names begin with, and where to look them up.

@@ -22,6 +22,7 @@ mod header;
 mod help;
 mod hint;
 mod hyperlinks;
+mod inspector;
 mod item;
 pub(crate) mod ladder;
 mod markup;
@@ -36,11 +37,12 @@ mod timeline;
 
 use ratatui::{
     Frame,
+    buffer::Buffer,
     layout::{Constraint, Layout, Rect},
 };
 
 use self::{hyperlinks::Hyperlinks, theme::Theme};
-use crate::app::{App, Overlay, event::Drawn};
+use crate::app::{App, Overlay, event::Drawn, inspector::Inspector};
 
 /// Columns from which the list of conversations has its own pane.
 const TWO_PANES_COLUMNS_MIN: u16 = 60;
@@ -60,6 +62,12 @@ const SPLIT_ROWS_MIN: u16 = 9;
 const MEMBERS_PANE_COLUMNS_MIN: u16 = 76;
 /// Columns of that pane.
 const MEMBERS_COLUMNS: u16 = 22;
+/// Columns of the inspector from which it stands beside the timeline.
+const INSPECTOR_COLUMNS_MIN: u16 = 70;
+/// Columns of the timeline then.
+const TIMELINE_COLUMNS_MIN: u16 = 40;
+/// Rows from which it stands below the timeline; with fewer, in its place.
+const INSPECTOR_ROWS_MIN: u16 = 15;
 
 /// Draws the whole screen.
 pub fn view(app: &App, frame: &mut Frame<'_>) -> Vec<Drawn> {
@@ -163,6 +171,10 @@ fn conversation(
     ])
     .areas(area);
     header::draw_divider(app, theme, divider, frame.buffer_mut());
+    let timeline = match &app.inspector {
+        Some(inspector) => inspect(app, inspector, theme, timeline, frame.buffer_mut())?,
+        None => timeline,
+    };
     let conversation = conversation?;
     header::draw(app, conversation, theme, top, frame.buffer_mut());
     let drawn = if !app.lists_members {
@@ -185,6 +197,30 @@ fn conversation(
     }
     composer::draw(conversation, theme, bottom, frame);
     drawn
+}
+
+/// Draws the inspector beside or below the timeline, or in its place; what is left for that.
+fn inspect(
+    app: &App,
+    inspector: &Inspector,
+    theme: &Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Rect> {
+    if area.width >= INSPECTOR_COLUMNS_MIN + TIMELINE_COLUMNS_MIN {
+        let beside = [Constraint::Fill(2), Constraint::Length(1), Constraint::Fill(3)];
+        let [timeline, _, pane] = Layout::horizontal(beside).areas(area);
+        inspector::draw(app, inspector, theme, pane, buffer);
+        return Some(timeline);
+    }
+    if area.height >= INSPECTOR_ROWS_MIN {
+        let [timeline, pane] =
+            Layout::vertical([Constraint::Fill(1), Constraint::Fill(2)]).areas(area);
+        inspector::draw(app, inspector, theme, pane, buffer);
+        return Some(timeline);
+    }
+    inspector::draw(app, inspector, theme, area, buffer);
+    None
 }
 
 #[cfg(test)]

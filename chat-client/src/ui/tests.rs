@@ -19,6 +19,7 @@ use crate::app::{
     timeline::{Said, Scroll},
     update,
 };
+use crate::lab::ladder::{Fate, Row, Trace, Way};
 
 /// Narrow, usual, wide.
 const SIZES: [(u16, u16); 3] = [(40, 12), (80, 24), (200, 50)];
@@ -158,6 +159,55 @@ fn what_is_made_to_go_wrong_is_said_before_everything_else() {
         let link = Link { faults, ..app.link.clone() };
         data(&mut app, Data::Link(link));
         press(&mut app, "/net out ");
+        app
+    });
+}
+
+#[test]
+fn the_packets_of_the_connection() {
+    let ms = std::time::Duration::from_millis;
+    let row = |at, way, packet, what: &str, fate| Row {
+        at: ms(at),
+        way,
+        packet,
+        bytes: 131,
+        what: what.into(),
+        again: None,
+        fate,
+    };
+    let arrived = |after, note: &str| Fate::Arrived { after: ms(after), note: note.to_owned() };
+    let lost = Fate::Lost { after: ms(60), why: "lost: overtaken".to_owned() };
+    let again = Some("again: overtaken".to_owned());
+    let rows = vec![
+        row(1_000, Way::Out, 17, "message 4", lost),
+        row(1_040, Way::In, 12, "stream 3, ack 16", arrived(0, "")),
+        Row { again, ..row(1_060, Way::Out, 18, "message 4", arrived(41, "acknowledged")) },
+        row(1_090, Way::Out, 19, "ack 13", Fate::UnderWay),
+    ];
+    let trace = Trace {
+        now: ms(1_120),
+        rows,
+        round_trip: ms(41),
+        latest: ms(40),
+        minimum: ms(39),
+        timer: ms(62),
+        window_bytes: 14_600,
+        in_flight_bytes: 131,
+        trips: [40, 44, 80, 41].map(ms).to_vec(),
+        lost: 1,
+        again: 1,
+    };
+    snapshots("inspector", || {
+        let mut app = busy();
+        press(&mut app, "<f5>");
+        data(&mut app, Data::Answered(Ok(Answer::Trace(Some(Box::new(trace.clone()))))));
+        app
+    });
+    snapshots("inspector_tcp", || {
+        let mut app = busy();
+        press(&mut app, "<f5>");
+        let trace = Trace { rows: Vec::new(), ..trace.clone() };
+        data(&mut app, Data::Answered(Ok(Answer::Trace(Some(Box::new(trace))))));
         app
     });
 }

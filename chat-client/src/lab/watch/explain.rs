@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use protocol::lab::{
-    experiment::Way,
-    strategy::{Cause, Label},
-};
+use protocol::lab::strategy::{Cause, Label};
 
 use super::film::Film;
-use crate::lab::ladder::{Fate, Row, time};
+use crate::lab::ladder::{Fate, Row, Way, time};
 
 /// Packets that are named; of more, how many.
 const NAMED_MAX: usize = 4;

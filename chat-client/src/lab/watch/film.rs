@@ -11,7 +11,7 @@ use protocol::{
     time::Timestamp,
 };
 
-use crate::lab::ladder::{Fate, Row};
+use crate::lab::ladder::{self, Fate, Row};
 
 /// A run, ready to be played. Every list is in order of time.
 #[derive(Debug)]
@@ -129,6 +129,10 @@ impl Making {
         }
         let again = again.map(str::to_owned);
         let fate = Fate::UnderWay;
+        let way = match way {
+            Way::Out => ladder::Way::Out,
+            Way::Back => ladder::Way::In,
+        };
         self.film.rows.push(Row { at, way, packet, bytes, what, again, fate });
         self.film.labels.push(label);
         self.film.earlier.push(earlier);

@@ -1,6 +1,6 @@
 //! What front ends ask, as commands to the engine and requests to the store.
 
-use protocol::time::WallTime;
+use protocol::{ids::MessageId, time::WallTime};
 
 use super::{
     super::{
@@ -95,6 +95,12 @@ impl Owner {
             }
             Call::Reconnect => self.ask(Command::Reconnect, reply),
             Call::Impair { order } => answer(reply, self.impair(&order)),
+            Call::Record => {
+                self.relay.record();
+                answer(reply, Ok(Answer::Done));
+            }
+            Call::Trace { rows } => answer(reply, self.trace(rows)),
+            Call::Life { message } => answer(reply, Ok(self.life(message))),
         }
     }
 
@@ -170,6 +176,19 @@ impl Owner {
         let status = Box::new(self.status());
         self.subscribers.tell(&Event::Status(status.clone()));
         Ok(Answer::Status(status))
+    }
+
+    fn trace(&mut self, rows: usize) -> Result<Answer, CallError> {
+        let why = "nothing is recorded".to_owned();
+        let (record, now) = self.relay.recorded().ok_or(CallError::Invalid { why })?;
+        Ok(Answer::Trace(Box::new(record.view(now, rows.min(PAGE_RECORDS_MAX)))))
+    }
+
+    fn life(&mut self, message: MessageId) -> Answer {
+        let is_own = message.device == self.engine.identity().device;
+        let recorded = self.relay.recorded().filter(|_| is_own);
+        let steps = recorded.and_then(|(record, _)| record.life(message.counter));
+        Answer::Life { steps: steps.unwrap_or_default() }
     }
 
     fn find(&self, target: &Target) -> Result<Answer, CallError> {

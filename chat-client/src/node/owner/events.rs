@@ -1,6 +1,9 @@
 //! What the engine says, for whoever wants to hear it.
 
-use protocol::{ids::ConversationId, message::refusal::RefusalCode};
+use protocol::{
+    ids::ConversationId,
+    message::{refusal::RefusalCode, session::MemberProgress},
+};
 
 use super::{
     super::{
@@ -36,6 +39,7 @@ impl Owner {
             }
             EngineEvent::Outbox { local, state } => self.on_outbox(local, state),
             EngineEvent::Progress { conversation, members } => {
+                self.note_progress(conversation, &members);
                 self.subscribers.tell(&Event::Progress { conversation, members });
             }
             EngineEvent::ProgressCount(count) => self.subscribers.tell(&Event::ProgressCount {
@@ -108,11 +112,25 @@ impl Owner {
         }
     }
 
+    /// Tells the lives of own messages how far others have got.
+    fn note_progress(&mut self, conversation: ConversationId, members: &[MemberProgress]) {
+        let me = self.engine.status().account.map(|info| info.account);
+        let Some((record, now)) = self.relay.recorded() else { return };
+        for member in members.iter().filter(|member| Some(member.account) != me) {
+            record.on_reached(now, conversation, member.received, member.read);
+        }
+    }
+
     fn on_outbox(&mut self, local: LocalId, state: OutboxState) {
         if matches!(state, OutboxState::Cancelled) {
             self.subscribers.tell(&Event::OutboxGone { local });
         } else if let Some((row, state)) = self.engine.outbox().find(|(row, _)| row.local == local)
         {
+            if let (OutboxState::Sent { seq, .. }, Some(encoded)) = (&state, row.encoded())
+                && let Some((record, now)) = self.relay.recorded()
+            {
+                record.on_stored(now, encoded.counter, (encoded.conversation, *seq));
+            }
             let view = view::outbox(&self.engine, self.clock.now(), row, state);
             self.subscribers.tell(&Event::Outbox(Box::new(view)));
         }

@@ -160,6 +160,8 @@ impl Owner {
         }
         self.settle_online();
         self.settle_synced();
+        // Before what nobody takes is forgotten.
+        self.relay.recorded();
     }
 
     fn drain_once(&mut self) {
