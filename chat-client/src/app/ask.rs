@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use protocol::{
-    ids::{AccountId, ConversationId},
+    ids::{AccountId, ConversationId, MessageId},
     limits::LIST_ITEMS_MAX,
     message::{
         refusal::RefusalCode,
@@ -130,20 +130,8 @@ impl Asker<'_> {
                 let lines = rows.map(|(name, value)| format!("{name:<16} {value}")).collect();
                 Ok(Answer::List("connection".to_owned(), lines))
             }
-            Ask::Trace => {
-                let asked = self.caller.call(Call::Trace { rows: inspector::ROWS }).await;
-                Ok(Answer::Trace(match asked {
-                    Ok(NodeAnswer::Trace(trace)) => Some(trace),
-                    // It is asked for again soon.
-                    Ok(_) | Err(_) => None,
-                }))
-            }
-            Ask::Life(message) => match self.caller.call(Call::Life { message }).await? {
-                NodeAnswer::Life { steps } => {
-                    Ok(Answer::List("way of a message".to_owned(), inspector::life(&steps)))
-                }
-                _ => Err(unexpected()),
-            },
+            Ask::Trace => Ok(self.trace().await),
+            Ask::Life(message) => self.life(message).await,
             Ask::Impair(order) => {
                 let is_cut = order == Order::Cut;
                 let NodeAnswer::Status(status) = self.caller.call(Call::Impair { order }).await?
@@ -156,6 +144,23 @@ impl Asker<'_> {
                 self.caller.call(Call::Reconnect).await?;
                 done("")
             }
+        }
+    }
+
+    async fn trace(&self) -> Answer {
+        match self.caller.call(Call::Trace { rows: inspector::ROWS }).await {
+            Ok(NodeAnswer::Trace(trace)) => Answer::Trace(Some(trace)),
+            // It is asked for again soon.
+            Ok(_) | Err(_) => Answer::Trace(None),
+        }
+    }
+
+    async fn life(&self, message: MessageId) -> Result<Answer, CallError> {
+        match self.caller.call(Call::Life { message }).await? {
+            NodeAnswer::Life { steps } => {
+                Ok(Answer::List("way of a message".to_owned(), inspector::life(&steps)))
+            }
+            _ => Err(unexpected()),
         }
     }
 

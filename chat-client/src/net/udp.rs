@@ -8,7 +8,10 @@ use std::{
 };
 
 use protocol::{
-    connection::{ConnectionError, InitiatorConfig, datagram::Client},
+    connection::{
+        ConnectionError, InitiatorConfig,
+        datagram::{Client, Session},
+    },
     entropy::Entropy,
     lab::experiment::Way,
     limits::BATCH_BYTES_TARGET,
