@@ -31,7 +31,6 @@ pub enum Lab {
 
 /// `lab run`.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct LabRun {
     /// Its name, or a file that ends in .toml; more are run one after another
     #[arg(value_name = "SCENARIO", required_unless_present = "all")]

@@ -15,7 +15,7 @@ use protocol::{
         pcapng::Pcapng,
         qlog::{Qlog, Vantage},
         scenario::{Recorded, Strategy},
-        session_trace::{EXTENSIONS, SessionTrace},
+        session_trace::{self, EXTENSIONS},
     },
     transport::datagram::trace::{Event, Payloads},
 };
@@ -131,7 +131,7 @@ pub struct Sessions {
 }
 
 /// The trace of one session, while it lasts.
-pub type Session = SessionTrace<BufWriter<File>>;
+pub type SessionTrace = session_trace::SessionTrace<BufWriter<File>>;
 
 impl Sessions {
     /// Makes the directory, if it is not there.
@@ -155,14 +155,18 @@ impl Sessions {
     /// # Errors
     ///
     /// If its files cannot be written.
-    pub fn begin(&mut self, addresses: [SocketAddr; 2], began: Duration) -> io::Result<Session> {
+    pub fn begin(
+        &mut self,
+        addresses: [SocketAddr; 2],
+        began: Duration,
+    ) -> io::Result<SessionTrace> {
         let name = format!("{}-{}", std::process::id(), self.count);
         self.count += 1;
         let [qlog, pcapng] = EXTENSIONS.map(|extension| {
             let path = self.directory.join(&name).with_extension(extension);
             create(&path).map(BufWriter::new)
         });
-        Session::new([qlog?, pcapng?], Vantage::Client, addresses, began)
+        SessionTrace::new([qlog?, pcapng?], Vantage::Client, addresses, began)
     }
 }
 

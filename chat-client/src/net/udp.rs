@@ -8,10 +8,7 @@ use std::{
 };
 
 use protocol::{
-    connection::{
-        ConnectionError, InitiatorConfig,
-        datagram::{Client, Session},
-    },
+    connection::{ConnectionError, InitiatorConfig, datagram::Client},
     entropy::Entropy,
     lab::experiment::Way,
     limits::BATCH_BYTES_TARGET,
@@ -29,7 +26,7 @@ use super::{
     impaired::{Impaired, Impairment, Kind},
     socket::Socket,
 };
-use crate::lab::trace::Session;
+use crate::lab::trace::SessionTrace;
 
 /// Times that the socket is read before others have their turn.
 const RECEIVES_PER_TURN: usize = 16;
@@ -43,7 +40,7 @@ pub struct Link {
     /// What the packets go through on purpose, if anything.
     impaired: Option<Impaired>,
     /// Where what the session does is written to, if it is.
-    trace: Option<Session>,
+    trace: Option<SessionTrace>,
     /// Whether somebody looks at what the session does, and what they have not seen.
     is_watched: bool,
     watched: Vec<Event>,
@@ -239,10 +236,10 @@ impl Link {
     /// From now on somebody looks at what the session does.
     pub fn record(&mut self) {
         self.is_watched = true;
-        if let Some(session) = self.client.session() {
-            if self.trace.is_none() {
-                session.record(Some(Payloads::Withheld));
-            }
+        if let Some(session) = self.client.session()
+            && self.trace.is_none()
+        {
+            session.record(Some(Payloads::Withheld));
         }
     }
 
@@ -336,7 +333,7 @@ impl Link {
     }
 
     /// From now on what the session does is written down.
-    pub fn trace(&mut self, trace: Session, payloads: Payloads) {
+    pub fn trace(&mut self, trace: SessionTrace, payloads: Payloads) {
         if let Some(session) = self.client.session() {
             session.record(Some(payloads));
             self.trace = Some(trace);
@@ -406,7 +403,7 @@ impl Drop for Link {
             session.close();
             self.send_due();
         }
-        if let Some(Err(error)) = self.trace.as_mut().map(Session::flush) {
+        if let Some(Err(error)) = self.trace.as_mut().map(SessionTrace::flush) {
             tracing::warn!(%error, "the end of a trace is missing");
         }
     }
