@@ -61,6 +61,34 @@ fn what_is_lost_on_purpose_arrives_once_and_in_order_all_the_same() {
 }
 
 #[test]
+fn the_way_of_a_message_that_was_lost_says_so_and_why_it_was_sent_again() {
+    let place = Place::new();
+    let ada = place.open_near("ada", "udp", LARGE);
+    ada.type_keys("/net loss 40%<enter>");
+    ada.wait_for("lab: loss 40%");
+    ada.type_keys("<f5>");
+    ada.wait_for("bytes under way");
+    let mut is_found = false;
+    // Nearly every third message is lost at first.
+    for number in 0..MESSAGES {
+        say(&ada, &format!("ada {number:02}"));
+        ada.type_keys("<S-up><enter>");
+        ada.wait_for("t way");
+        ada.type_keys("t");
+        ada.wait_until("its way", |screen| {
+            is_found |= screen.shows(" lost: ") && screen.shows(", again: ");
+            screen.shows("stored by the relay")
+        });
+        escape(&ada, "stored by the relay");
+        ada.type_keys("<S-down>");
+        if is_found {
+            break;
+        }
+    }
+    assert!(is_found, "{}", ada.screen());
+}
+
+#[test]
 fn a_cut_connection_comes_back_and_the_faults_stay() {
     let place = Place::new();
     let ada = place.open_near("ada", "udp", USUAL);
