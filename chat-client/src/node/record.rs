@@ -15,6 +15,7 @@ use std::{
 
 use protocol::{
     ids::{ConversationId, Counter, Seq},
+    message::session::Accepted,
     transport::datagram::{
         Reason,
         trace::{Frame, Gauges, Packet, What},
@@ -155,12 +156,8 @@ impl Record {
     }
 
     /// The relay has it on its disk.
-    pub(super) fn on_stored(
-        &mut self,
-        now: Duration,
-        counter: Counter,
-        (conversation, seq): (ConversationId, Seq),
-    ) {
+    pub(super) fn on_stored(&mut self, now: Duration, accepted: &Accepted) {
+        let Accepted { conversation, counter, seq, .. } = *accepted;
         let Some(message) = self.message(counter).filter(|message| message.stored.is_none()) else {
             return;
         };
@@ -216,7 +213,10 @@ impl Record {
             after: at.saturating_sub(message.queued),
             what: what.clone(),
         };
-        Some(message.steps.iter().map(step).collect())
+        let mut steps: Vec<Step> = message.steps.iter().map(step).collect();
+        // What the relay says is known before what its packet acknowledges is asked for.
+        steps.sort_by_key(|step| step.after);
+        Some(steps)
     }
 
     fn on_sent(&mut self, at: Duration, packet: &Packet, reason: Reason) {
@@ -384,7 +384,7 @@ const fn lost_reason(reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use protocol::{
-        time::Timestamp,
+        time::{Timestamp, WallTime},
         transport::datagram::{Algorithm, Codepoint, StreamKey, Transport, Trust, trace::Payloads},
     };
 
@@ -460,12 +460,17 @@ mod tests {
         life.into_iter().map(|step| step.what).collect()
     }
 
+    fn accepted(counter: u64, seq: u64) -> Accepted {
+        let time = WallTime::from_millis(0);
+        Accepted { conversation: ROOM, counter: Counter(counter), seq: Seq(seq), time }
+    }
+
     #[test]
     fn a_message_that_was_lost_tells_why_and_what_came_then() {
         let mut pair = Pair::new();
         pair.say(7, b"lost at first");
         pair.run(400, &[0]);
-        pair.record.on_stored(400 * MS, Counter(7), (ROOM, Seq(3)));
+        pair.record.on_stored(400 * MS, &accepted(7, 3));
         pair.record.on_reached(410 * MS, ROOM, Seq(3), Seq(2));
         pair.record.on_reached(420 * MS, ROOM, Seq(3), Seq(3));
         let words = words(&pair.record, 7);
@@ -497,7 +502,7 @@ mod tests {
     fn what_tcp_carries_and_what_is_not_remembered_is_said() {
         let mut record = Record::default();
         record.on_sealed(5 * MS, Carrier::Tcp, Some((Counter(1), 2 * MS)));
-        record.on_stored(9 * MS, Counter(1), (ROOM, Seq(1)));
+        record.on_stored(9 * MS, &accepted(1, 1));
         let life = record.life(Counter(1)).expect("it is remembered");
         assert!(life[1].what.contains("TCP") && life[1].after == 2 * MS, "{life:?}");
         assert_eq!(life[2].after, 6 * MS);

@@ -288,14 +288,22 @@ impl Relay {
         mut sink: impl FnMut(RelayMessage<'_>) -> Result<(), ProtocolViolation>,
     ) -> Result<(), String> {
         let wall = Clock::wall();
-        let Self { link, clock_skew_ms, body_bytes_max, logins, .. } = self;
+        let Self { link, clock_skew_ms, body_bytes_max, logins, recording, .. } = self;
         let Some(link) = link else { return Ok(()) };
         // What came before the end counts: a refusal is often the last thing said.
         let received = link.receive(|message| {
-            if let RelayMessage::Welcome(welcome) = &message {
-                *logins += 1;
-                *clock_skew_ms = Some(difference_ms(welcome.now, wall));
-                *body_bytes_max = Some(welcome.body_bytes_max);
+            match &message {
+                RelayMessage::Welcome(welcome) => {
+                    *logins += 1;
+                    *clock_skew_ms = Some(difference_ms(welcome.now, wall));
+                    *body_bytes_max = Some(welcome.body_bytes_max);
+                }
+                RelayMessage::Accepted(accepted) => {
+                    if let Some((record, since)) = recording {
+                        record.on_stored(since.elapsed(), accepted);
+                    }
+                }
+                _ => {}
             }
             sink(message)
         });

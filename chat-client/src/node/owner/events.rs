@@ -126,11 +126,6 @@ impl Owner {
             self.subscribers.tell(&Event::OutboxGone { local });
         } else if let Some((row, state)) = self.engine.outbox().find(|(row, _)| row.local == local)
         {
-            if let (OutboxState::Sent { seq, .. }, Some(encoded)) = (&state, row.encoded())
-                && let Some((record, now)) = self.relay.recorded()
-            {
-                record.on_stored(now, encoded.counter, (encoded.conversation, *seq));
-            }
             let view = view::outbox(&self.engine, self.clock.now(), row, state);
             self.subscribers.tell(&Event::Outbox(Box::new(view)));
         }
