@@ -295,7 +295,7 @@ impl Server {
         let settings = &config.settings;
         let archiver = store.archiver()?;
         let admission = Admission::new(admission_limits(&config));
-        let trace = trace(&settings.server.trace, clock, &addresses);
+        let trace = trace(&settings.server.trace, clock);
         let threads = Threads::start(ThreadsSetup {
             hub,
             store,
@@ -334,13 +334,13 @@ impl Server {
 }
 
 /// Where traces go, if they go anywhere.
-fn trace(directory: &str, clock: Clock, addresses: &[SocketAddr]) -> Option<TraceSetup> {
+fn trace(directory: &str, clock: Clock) -> Option<TraceSetup> {
     if directory.is_empty() {
         return None;
     }
     let wall = Duration::from_millis(clock.wall().as_millis());
     let began = wall.saturating_sub(clock.now().since(Timestamp::ZERO));
-    Some(TraceSetup { directory: directory.into(), began, addresses: addresses.into() })
+    Some(TraceSetup { directory: directory.into(), began })
 }
 
 /// What each of the first shards receives datagrams with: at the same addresses, in the same order.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+pub use protocol::lab::experiment::Way;
+use protocol::lab::strategy::Cause;
 use serde::{Deserialize, Serialize};
 
 /// A packet that left.
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Row {
     /// When, from the beginning on.
     pub at: Duration,
-    /// Which way it goes.
+    /// Which way it goes: out is from left to right, from whoever looks.
     pub way: Way,
     /// Its number on this way.
     pub packet: u64,
@@ -61,15 +63,6 @@ pub struct Step {
     pub what: String,
 }
 
-/// Which way a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Way {
-    /// From left to right: from whoever looks.
-    Out,
-    /// From right to left.
-    In,
-}
-
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fate {
@@ -112,6 +105,17 @@ impl Row {
         let gone = now.saturating_sub(self.at).as_micros();
         let thousandths = gone.min(after.as_micros()) * 1_000 / after.as_micros();
         u64::try_from(thousandths).ok()
+    }
+}
+
+/// Why something leaves again, in few words.
+pub const fn again_words(cause: Cause) -> Option<&'static str> {
+    match cause {
+        Cause::First => None,
+        Cause::Timeout => Some("again: late"),
+        Cause::Overtaken => Some("again: overtaken"),
+        Cause::GoBack => Some("again: go back"),
+        Cause::Copy => Some("again: a copy"),
     }
 }
 

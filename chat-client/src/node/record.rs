@@ -15,6 +15,7 @@ use std::{
 
 use protocol::{
     ids::{ConversationId, Counter, Seq},
+    lab::strategy::Cause,
     message::session::Accepted,
     transport::datagram::{
         Reason,
@@ -23,7 +24,7 @@ use protocol::{
 };
 
 use crate::{
-    lab::ladder::{Fate, Row, Step, Trace, Way, time},
+    lab::ladder::{Fate, Row, Step, Trace, Way, again_words, time},
     net::Carrier,
 };
 
@@ -137,7 +138,7 @@ impl Record {
                 let note = String::new();
                 let fate = Fate::Arrived { after: Duration::ZERO, note };
                 let (packet, bytes) = (packet.number, packet.bytes);
-                self.push(Row { at, way: Way::In, packet, bytes, what, again: None, fate });
+                self.push(Row { at, way: Way::Back, packet, bytes, what, again: None, fate });
             }
             What::Acked { number } => self.on_acked(at, *number),
             What::Lost { number, reason } => self.on_lost(at, *number, *reason),
@@ -221,7 +222,7 @@ impl Record {
 
     fn on_sent(&mut self, at: Duration, packet: &Packet, reason: Reason) {
         let what = self.describe(packet);
-        let again = again_words(reason).map(str::to_owned);
+        let again = Cause::of(reason).and_then(again_words).map(str::to_owned);
         self.again += u64::from(again.is_some());
         let (number, bytes) = (packet.number, packet.bytes);
         let timer = self.gauges.probe_interval;
@@ -340,15 +341,6 @@ fn without(range: &Range<u64>, part: &Range<u64>) -> impl Iterator<Item = Range<
     let before = range.start..range.end.min(part.start);
     let after = range.start.max(part.end)..range.end;
     [before, after].into_iter().filter(|rest| !rest.is_empty())
-}
-
-const fn again_words(reason: Reason) -> Option<&'static str> {
-    match reason {
-        Reason::Control | Reason::First => None,
-        Reason::Order | Reason::Time => Some("again: overtaken"),
-        Reason::Overdue => Some("again: late"),
-        Reason::Copy => Some("again: a copy"),
-    }
 }
 
 fn again_reason(reason: Reason, timer: Duration) -> String {

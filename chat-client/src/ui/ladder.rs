@@ -87,7 +87,7 @@ fn draw_row(
     if cells < ENDS_CELLS_MIN {
         let sign = match row.way {
             Way::Out => "→",
-            Way::In => "←",
+            Way::Back => "←",
         };
         spans.push(Span::styled(format!("{sign} {} ", text::cell(&what)), what_style));
         spans.push(Span::styled(fate, fate_style));
@@ -97,7 +97,7 @@ fn draw_row(
     let (end, arrow) = widths(cells);
     let [left, right] = match row.way {
         Way::Out => [(what, what_style), (fate, fate_style)],
-        Way::In => [(fate, fate_style), (what, what_style)],
+        Way::Back => [(fate, fate_style), (what, what_style)],
     };
     spans.push(Span::styled(filled(&left.0, end), left.1));
     spans.push(Span::styled(" │", theme.line));
@@ -123,7 +123,7 @@ fn arrow_style(row: &Row, now: Duration, theme: &Theme) -> Style {
         (Fate::Lost { .. }, ..) => theme.error,
         (_, Some(_), _) => theme.fresh,
         (_, None, Way::Out) => theme.text,
-        (_, None, Way::In) => theme.quiet,
+        (_, None, Way::Back) => theme.quiet,
     }
 }
 
@@ -133,7 +133,7 @@ fn draw_arrow(row: &Row, now: Duration, cells: usize) -> String {
     let (length, head) = match (row.fate_at(now), row.progress(now), row.way) {
         (Fate::Lost { .. }, _, _) => (cells * 2 / 3, '✗'),
         (_, Some(1_000..), Way::Out) => (cells, '▶'),
-        (_, Some(1_000..), Way::In) => (cells, '◀'),
+        (_, Some(1_000..), Way::Back) => (cells, '◀'),
         (_, Some(part), way) => {
             let part = usize::try_from(part).unwrap_or(0);
             (cells * part / 1_000, if way == Way::Out { '▶' } else { '◀' })
@@ -145,7 +145,7 @@ fn draw_arrow(row: &Row, now: Duration, cells: usize) -> String {
     let mut line = vec![' '; cells];
     let place = |index: usize| match row.way {
         Way::Out => index,
-        Way::In => cells - 1 - index,
+        Way::Back => cells - 1 - index,
     };
     for index in 0..length.min(cells) {
         line[place(index)] = if index + 1 == length { head } else { stroke };
@@ -156,7 +156,7 @@ fn draw_arrow(row: &Row, now: Duration, cells: usize) -> String {
         // Where the arrow begins, so that it stands still while the head moves.
         let from = match row.way {
             Way::Out => 2,
-            Way::In => cells - 2 - label.len(),
+            Way::Back => cells - 2 - label.len(),
         };
         for (cell, letter) in line[from..].iter_mut().zip(label.chars()) {
             *cell = letter;
@@ -202,7 +202,7 @@ mod tests {
         let out = row(Way::Out, arrived.clone());
         assert_eq!(draw_arrow(&out, 30 * MS, 20), "── #5 243 B ───────▶");
         assert_eq!(draw_arrow(&out, 20 * MS, 20), "─────────▶          ");
-        assert_eq!(draw_arrow(&row(Way::In, arrived), 30 * MS, 20), "◀─────── #5 243 B ──");
+        assert_eq!(draw_arrow(&row(Way::Back, arrived), 30 * MS, 20), "◀─────── #5 243 B ──");
         let lost = row(Way::Out, Fate::Lost { after: Duration::ZERO, why: "lost".into() });
         assert_eq!(draw_arrow(&lost, 10 * MS, 24), "── #5 243 B ───✗        ");
         assert_eq!(draw_arrow(&row(Way::Out, Fate::UnderWay), 10 * MS, 8), "───·    ");

@@ -180,7 +180,7 @@ fn the_packets_of_the_connection() {
     let again = Some("again: overtaken".to_owned());
     let rows = vec![
         row(1_000, Way::Out, 17, "message 4", lost),
-        row(1_040, Way::In, 12, "stream 3, ack 16", arrived(0, "")),
+        row(1_040, Way::Back, 12, "stream 3, ack 16", arrived(0, "")),
         Row { again, ..row(1_060, Way::Out, 18, "message 4", arrived(41, "acknowledged")) },
         row(1_090, Way::Out, 19, "ack 13", Fate::UnderWay),
     ];

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     task::{Context, Poll},
 };
 
@@ -67,6 +67,16 @@ impl DatagramSocket {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let socket = tokio::net::UdpSocket::from_std(socket)?;
         Ok(Self { socket, state, index, joined: Vec::new(), segment: 0, to: None })
+    }
+
+    /// The address that a datagram of this route came to, as far as the system tells.
+    pub(crate) fn address_for(&self, route: Route) -> SocketAddr {
+        let bound = self.socket.local_addr();
+        let mut address = bound.unwrap_or_else(|_| (Ipv4Addr::UNSPECIFIED, 0).into());
+        if let Some(ip) = route.local {
+            address.set_ip(ip);
+        }
+        address
     }
 
     /// Receives up to `rounds` times, and gives every datagram to `take`, with the codepoint it came

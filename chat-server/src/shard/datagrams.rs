@@ -9,7 +9,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future as _,
     io,
-    net::SocketAddr,
     path::PathBuf,
     pin::Pin,
     sync::Arc,
@@ -61,8 +60,6 @@ pub(crate) struct TraceSetup {
     pub(crate) directory: PathBuf,
     /// What the relay's time counts from, since 1970.
     pub(crate) began: Duration,
-    /// Where the relay listens.
-    pub(crate) addresses: Arc<[SocketAddr]>,
 }
 
 /// All that a shard has to do with datagrams.
@@ -86,8 +83,6 @@ pub(super) struct Datagrams {
     touched: BTreeSet<ConnectionId>,
     packet: Vec<u8>,
     tracer: Option<Tracer>,
-    /// Where this relay is, by address as a [`Route`] counts them: for traces.
-    addresses: Arc<[SocketAddr]>,
 }
 
 /// Which sessions are this shard's.
@@ -129,7 +124,6 @@ impl Datagrams {
             let socket = of_address.strangers;
             strangers.extend(socket.map(|socket| DatagramSocket::new(socket, number)).transpose()?);
         }
-        let addresses = setup.trace.as_ref().map_or_else(Arc::default, |it| it.addresses.clone());
         let tracer = setup.trace.map(|it| Tracer::new(it.directory, index, it.began));
         let shard = u8::try_from(index).unwrap_or(u8::MAX);
         let endpoint = Endpoint::new(EndpointConfig { responder, shard }, Entropy::system());
@@ -148,7 +142,6 @@ impl Datagrams {
             touched: BTreeSet::new(),
             packet: Vec::new(),
             tracer,
-            addresses,
         })
     }
 
@@ -184,10 +177,10 @@ impl Datagrams {
         self.keys.insert(id, key);
         if let Some(tracer) = &mut self.tracer
             && let Some(route) = self.endpoint.address(id)
-            && let Some(local) = self.addresses.get(usize::from(route.socket()))
+            && let Some(socket) = self.sockets.get(usize::from(route.socket()))
             && let Some(session) = self.endpoint.session(id)
         {
-            tracer.begin(id, session, [*local, route.peer]);
+            tracer.begin(id, session, [socket.address_for(route), route.peer]);
         }
     }
 

@@ -67,6 +67,24 @@ impl Loss {
             end: Share::millionths(end),
         }
     }
+
+    /// How many are lost in the long run, to a hundredth of a percent, and how long a burst is on
+    /// average; `None` where no chance decides.
+    pub fn average(&self) -> Option<(Share, u32)> {
+        match self {
+            Self::None => Some((Share::NONE, 1)),
+            Self::Independent(part) => Some((*part, 1)),
+            Self::Bursts { begin, end } => {
+                let [begin, end] = [begin, end].map(|share| u64::from(share.as_millionths()));
+                // Whatever was rounded when the chances were made of it.
+                let average = (begin * 10_000 + u64::midpoint(begin, end)) / (begin + end).max(1);
+                let length = (1_000_000 + end / 2) / end.max(1);
+                let [average, length] = [average * 100, length].map(|it| u32::try_from(it).ok());
+                Some((Share::millionths(average?), length?))
+            }
+            Self::Listed(_) => None,
+        }
+    }
 }
 
 /// A bottleneck: so many bytes in a second, and a queue before it.
@@ -404,5 +422,14 @@ mod tests {
         };
         assert_eq!(run(3), run(3));
         assert_ne!(run(3), run(4));
+    }
+
+    #[test]
+    fn the_average_of_bursts_is_what_they_were_made_of() {
+        for (percent, length) in [(5, 4), (10, 3), (40, 5)] {
+            let average = Share::percent(percent);
+            assert_eq!(Loss::bursts(average, length).average(), Some((average, length)));
+        }
+        assert_eq!(Loss::Listed(vec![1]).average(), None);
     }
 }

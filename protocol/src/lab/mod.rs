@@ -2,7 +2,6 @@
 //!
 //! ```text
 //!   fault       what a path does to datagrams, and the fate of each     words     how people write it
-//!                                                                       told      and read it
 //!   network     datagrams in virtual time
 //!   strategy    ways to live with that: the textbook's, TCP's, KCP's, ours
 //!   experiment  one of them on a path, and everything that happens      theory    what to expect
@@ -25,5 +24,4 @@ pub mod session_trace;
 pub mod strategy;
 pub mod sweep;
 pub mod theory;
-pub mod told;
 pub mod words;

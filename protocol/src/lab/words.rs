@@ -6,7 +6,7 @@
 //!   blackout 3s..5s
 //! ```
 
-use std::{ops::Range, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
 use super::fault::{Faults, Loss, Rate, Share};
 
@@ -112,7 +112,11 @@ impl Faults {
             Loss::None => {}
             Loss::Independent(share) if *share == Share::NONE => {}
             Loss::Independent(share) => words.push(("loss", share_text(*share))),
-            Loss::Bursts { begin, end } => words.push(("loss", bursts_text(*begin, *end))),
+            Loss::Bursts { .. } => {
+                if let Some((average, length)) = self.loss.average() {
+                    words.push(("loss", format!("{} in bursts of {length}", share_text(average))));
+                }
+            }
             Loss::Listed(numbers) => {
                 let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
                 words.push(("loss", format!("packets {}", numbers.join(","))));
@@ -139,6 +143,24 @@ impl Faults {
         let span = |span: &Range<_>| format!("{}..{}", time_text(span.start), time_text(span.end));
         words.extend(self.blackouts.iter().map(|it| ("blackout", span(it))));
         words
+    }
+
+    /// Sets one fault to what is written as one text: `loss 5%`.
+    ///
+    /// # Errors
+    ///
+    /// What can be written instead.
+    pub fn set_words(&mut self, words: &str) -> Result<(), BadFault> {
+        let (name, value) = words.trim().split_once(' ').unwrap_or((words.trim(), ""));
+        self.set(name, value.trim())
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.words().into_iter().map(|(name, value)| format!("{name} {value}"));
+        let words: Vec<String> = words.collect();
+        f.pad(if words.is_empty() { "no faults".to_owned() } else { words.join(", ") }.as_str())
     }
 }
 
@@ -298,15 +320,6 @@ fn share_text(share: Share) -> String {
     format!("{}%", decimal_text(share.as_millionths().into(), 4))
 }
 
-/// The long run of the chain, as [`Loss::bursts`] has made it; hundredths of a percent are rounded.
-fn bursts_text(begin: Share, end: Share) -> String {
-    let (begin, end) = (u64::from(begin.as_millionths()), u64::from(end.as_millionths()).max(1));
-    let changes = begin + end;
-    let average = (begin * 10_000 + changes / 2) / changes;
-    let length = (1_000_000 + end / 2) / end;
-    format!("{}% in bursts of {length}", decimal_text(average, 2))
-}
-
 fn rate_text(bytes_per_second: u64) -> String {
     let bits = bytes_per_second.saturating_mul(8);
     match bits {
@@ -434,5 +447,24 @@ mod tests {
             assert!(profile(name).is_some_and(|faults| faults.delay > Duration::ZERO), "{name}");
             assert!(PROFILE_NAMES.contains(name), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_told_makes_the_same_faults() {
+        for name in profiles() {
+            let faults = profile(name).expect("it has this name");
+            let mut again = Faults::default();
+            for words in faults.to_string().split(", ") {
+                again.set_words(words).unwrap_or_else(|error| panic!("{faults}: {error}"));
+            }
+            assert_eq!(again, faults, "{faults}");
+        }
+        assert_eq!(Faults::default().to_string(), "no faults");
+    }
+
+    #[test]
+    fn words_without_a_value_say_what_can_be_written() {
+        let error = Faults::default().set_words("loss").expect_err("no value").to_string();
+        assert!(error.contains("write 5%"), "{error}");
     }
 }

@@ -35,29 +35,24 @@ pub const SOURCE_BYTES_MAX: usize = 64 << 10;
 const CSS: &str = include_str!("page/page.css");
 const RUN_HTML: &str = include_str!("page/run.html");
 const THEORY_HTML: &str = include_str!("page/theory.html");
-const THEORY_SCRIPTS: &[&str] = &[
+/// What both pages draw with.
+const SHARED_SCRIPTS: &str = concat!(
     include_str!("page/dom.js"),
     include_str!("page/format.js"),
     include_str!("page/theme.js"),
     include_str!("page/surface.js"),
     include_str!("page/scales.js"),
     include_str!("page/chart.js"),
-    include_str!("page/theory.js"),
-];
-const RUN_SCRIPTS: &[&str] = &[
-    include_str!("page/dom.js"),
-    include_str!("page/format.js"),
-    include_str!("page/theme.js"),
-    include_str!("page/surface.js"),
-    include_str!("page/scales.js"),
-    include_str!("page/chart.js"),
+);
+const THEORY_SCRIPT: &str = include_str!("page/theory.js");
+const RUN_SCRIPTS: &str = concat!(
     include_str!("page/data.js"),
     include_str!("page/ladder.js"),
     include_str!("page/ladder_paint.js"),
     include_str!("page/minimap.js"),
     include_str!("page/details.js"),
     include_str!("page/run.js"),
-];
+);
 
 /// Where a run came from.
 #[derive(Clone, Copy, Debug)]
@@ -84,12 +79,12 @@ pub fn of_run(origin: Origin<'_>, scenario: &Scenario, outcomes: &[Outcome]) -> 
         bands: data::bands(&scenario.experiment),
         strategies: outcomes.iter().enumerate().map(|(i, it)| StrategyData::new(it, i)).collect(),
     };
-    document(RUN_HTML, &RUN_SCRIPTS.concat(), &data)
+    document(RUN_HTML, RUN_SCRIPTS, &data)
 }
 
 /// The page of the textbook's strategies beside its formulas, measured with the seeds from `seed` on.
 pub fn of_theory(command: &str, seed: u64, points: &[Measured]) -> String {
-    document(THEORY_HTML, &THEORY_SCRIPTS.concat(), &TheoryData::new(command, seed, points))
+    document(THEORY_HTML, THEORY_SCRIPT, &TheoryData::new(command, seed, points))
 }
 
 #[derive(Serialize)]
@@ -121,11 +116,12 @@ fn paragraphs(text: &str) -> Vec<String> {
 
 /// A whole page around its data.
 fn document(body: &str, script: &str, data: &impl Serialize) -> String {
+    let script = [SHARED_SCRIPTS, script].concat();
     let policy = format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'; \
          require-trusted-types-for 'script'; trusted-types 'none'",
         hash(CSS),
-        hash(script)
+        hash(&script)
     );
     format!(
         "{MARK}<head>\n\

@@ -94,13 +94,9 @@ fn loss(loss: &Loss) -> Option<String> {
     match loss {
         Loss::None => None,
         Loss::Independent(part) => Some(format!("{} lost, each by itself", share(*part))),
-        Loss::Bursts { begin, end } => {
-            let (begin, end) = (u64::from(begin.as_millionths()), u64::from(end.as_millionths()));
-            // To hundredths of a percent: the chain itself has rounded more than what is behind them.
-            let average = (begin * 10_000).div_ceil((begin + end).max(1)) * 100;
-            let average = share(Share::millionths(u32::try_from(average).unwrap_or(u32::MAX)));
-            Some(format!("about {average} lost, {} in a row on average", 1_000_000 / end.max(1)))
-        }
+        Loss::Bursts { .. } => loss.average().map(|(average, length)| {
+            format!("about {} lost, {length} in a row on average", share(average))
+        }),
         Loss::Listed(numbers) => {
             let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
             Some(format!("packets {} lost", numbers.join(", ")))

@@ -6,15 +6,15 @@ use protocol::{
     lab::{
         experiment::{Event, Run, Way, What},
         fault::Drop,
-        strategy::{Cause, Gauges, Label},
+        strategy::{Gauges, Label},
     },
     time::Timestamp,
 };
 
-use crate::lab::ladder::{self, Fate, Row};
+use crate::lab::ladder::{Fate, Row, again_words};
 
 /// A run, ready to be played. Every list is in order of time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Film {
     /// Packets in the order in which they left.
     pub rows: Vec<Row>,
@@ -129,10 +129,6 @@ impl Making {
         }
         let again = again.map(str::to_owned);
         let fate = Fate::UnderWay;
-        let way = match way {
-            Way::Out => ladder::Way::Out,
-            Way::Back => ladder::Way::In,
-        };
         self.film.rows.push(Row { at, way, packet, bytes, what, again, fate });
         self.film.labels.push(label);
         self.film.earlier.push(earlier);
@@ -161,32 +157,6 @@ impl Making {
         if let Some(Row { fate: Fate::Arrived { note, .. }, .. }) = self.film.rows.get_mut(*row) {
             *note = words;
         }
-    }
-}
-
-impl Default for Film {
-    fn default() -> Self {
-        Self {
-            rows: Vec::new(),
-            labels: Vec::new(),
-            earlier: Vec::new(),
-            gauges: Vec::new(),
-            delivered: Vec::new(),
-            again: Vec::new(),
-            messages: 0,
-            lasted: Duration::ZERO,
-        }
-    }
-}
-
-/// Why something leaves again, in few words.
-const fn again_words(cause: Cause) -> Option<&'static str> {
-    match cause {
-        Cause::First => None,
-        Cause::Timeout => Some("again: late"),
-        Cause::Overtaken => Some("again: overtaken"),
-        Cause::GoBack => Some("again: go back"),
-        Cause::Copy => Some("again: a copy"),
     }
 }
 

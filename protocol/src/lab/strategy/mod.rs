@@ -31,7 +31,7 @@ pub use self::{
     tcp::{Tcp, TcpReceiver},
     timer::Timer,
 };
-use crate::time::Timestamp;
+use crate::{time::Timestamp, transport::datagram::Reason};
 
 /// The half that has messages to deliver.
 ///
@@ -122,6 +122,17 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Why a packet of a session of ours left, if it carries messages.
+    pub const fn of(reason: Reason) -> Option<Self> {
+        match reason {
+            Reason::Control => None,
+            Reason::First => Some(Self::First),
+            Reason::Order | Reason::Time => Some(Self::Overtaken),
+            Reason::Overdue => Some(Self::Timeout),
+            Reason::Copy => Some(Self::Copy),
+        }
+    }
+
     /// In one word.
     pub const fn name(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use super::{Cause, Gauges, Label, Outgoing, Receiver, Sender};
 use crate::{
     time::Timestamp,
     transport::datagram::{
-        Algorithm, Codepoint, Reason, StreamKey, Transport, Trust,
+        Algorithm, Codepoint, StreamKey, Transport, Trust,
         trace::{Event, Payloads},
     },
 };
@@ -69,14 +69,9 @@ impl Ours {
         let mut bytes = number.to_be_bytes().to_vec();
         bytes.resize(self.overhead, 0);
         bytes.append(&mut content);
-        let cause = match self.transport.last_reason() {
-            Reason::Control => return Some(Outgoing { bytes, label: Label::Ack { number } }),
-            Reason::First => Cause::First,
-            Reason::Order | Reason::Time => Cause::Overtaken,
-            Reason::Overdue => Cause::Timeout,
-            Reason::Copy => Cause::Copy,
-        };
-        Some(Outgoing { bytes, label: Label::Data { number, cause } })
+        let cause = Cause::of(self.transport.last_reason());
+        let label = cause.map_or(Label::Ack { number }, |cause| Label::Data { number, cause });
+        Some(Outgoing { bytes, label })
     }
 
     /// What the other end puts between the number and the content, in the place of its header and tag.
