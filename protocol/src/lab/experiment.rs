@@ -445,7 +445,7 @@ fn message_of(number: u32, bytes: usize) -> Vec<u8> {
     let mut rng = SimRng::new(u64::from(number));
     let mut message = u64::from(number).to_be_bytes().to_vec();
     while message.len() < bytes {
-        message.extend(rng.next_u64().to_be_bytes());
+        message.extend_from_slice(&rng.next_u64().to_be_bytes());
     }
     message.truncate(bytes.max(NAME_BYTES));
     message

@@ -24,7 +24,6 @@ struct TextbookData {
     slot: usize,
     formula: &'static str,
     source: &'static str,
-    left_out: f64,
     /// What the formula says: percent lost, share of the interface.
     curve: Vec<(u32, f64)>,
     /// What was measured: percent lost, expected, share, half the width of the interval.
@@ -39,7 +38,6 @@ impl<'a> TheoryData<'a> {
             slot,
             formula: textbook.formula(),
             source: textbook.source(),
-            left_out: textbook.left_out(),
             curve: (0..=LOSSES_PERCENT[LOSSES_PERCENT.len() - 1])
                 .map(|percent| (percent, textbook.expected(lost(percent))))
                 .collect(),

@@ -13,10 +13,10 @@ function fillAbout() {
 }
 
 function fillFormulas() {
-  const entries = data.strategies.flatMap(({ name, formula, source, leftOut }) => [
+  const entries = data.strategies.flatMap(({ name, formula, source }) => [
     make("dt", {}, name),
     make("dd", {}, formula, make("br"), make("span", { class: "source" },
-      `${source}. What the formula leaves out is at most ${trimmed(leftOut * 100, 1)}${THIN}% here.`)),
+      source)),
   ]);
   byId("formulas").replaceChildren(...entries);
 }
