@@ -11,7 +11,10 @@ mod pair;
 use std::time::Duration;
 
 use protocol::{
-    lab::fault::{Faults, Loss, Rate, Share},
+    lab::{
+        fault::{Faults, Loss, Rate, Share},
+        jitter::Jitter,
+    },
     transport::datagram::Algorithm,
 };
 
@@ -120,7 +123,7 @@ fn narrow(queue: u64) -> Faults {
 
 /// 20 ms each way with 2 ms of jitter, or half a millisecond.
 fn paths() -> Vec<(&'static str, Faults)> {
-    let wan = Faults { delay: 20 * MS, jitter: 2 * MS, ..Faults::default() };
+    let wan = Faults { delay: 20 * MS, jitter: Jitter::up_to(2 * MS), ..Faults::default() };
     let lan = Faults { delay: MS / 2, ..Faults::default() };
     let lossy = |percent| Loss::Independent(Share::percent(percent));
     vec![
@@ -161,7 +164,7 @@ fn messages(name: &str, faults: &Faults, count: u32, every: Duration) {
 fn bulk(algorithm: Algorithm, loss: u32) {
     let faults = Faults {
         delay: 20 * MS,
-        jitter: 2 * MS,
+        jitter: Jitter::up_to(2 * MS),
         loss: Loss::Independent(Share::percent(loss)),
         rate: Some(Rate { bytes_per_second: 2_500_000, queue_bytes: 100_000 }),
         ..Faults::default()

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use protocol::{
     entropy::SimRng,
-    lab::fault::{Faults, Loss, Rate, Share},
+    lab::{
+        fault::{Faults, Loss, Rate, Share},
+        jitter::Jitter,
+    },
     transport::datagram::Algorithm,
 };
 
@@ -42,7 +45,7 @@ fn schedule(seed: u64, bug: Option<Bug>) {
     let blackout = Duration::from_millis(rng.below(8_000));
     let faults = Faults {
         delay: Duration::from_micros(rng.between(200, 200_000)),
-        jitter: Duration::from_micros(rng.below(20_000)),
+        jitter: Jitter::up_to(Duration::from_micros(rng.below(20_000))),
         loss,
         duplicate: percent(rng, 20),
         corrupt: percent(rng, 10),

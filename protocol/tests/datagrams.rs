@@ -12,6 +12,7 @@ use protocol::{
     entropy::Entropy,
     lab::{
         fault::{Faults, Loss, Share},
+        jitter::Jitter,
         network::Link,
     },
     limits::RELAY_NAME_BYTES_MAX,
@@ -168,7 +169,7 @@ impl World {
 fn lossy(percent: u32) -> Faults {
     Faults {
         delay: 20 * MS,
-        jitter: 5 * MS,
+        jitter: Jitter::up_to(5 * MS),
         loss: Loss::Independent(Share::percent(percent)),
         duplicate: Share::percent(10),
         corrupt: Share::percent(5),

@@ -6,7 +6,10 @@ mod bottleneck;
 use std::time::Duration;
 
 use protocol::{
-    lab::fault::{Faults, Rate},
+    lab::{
+        fault::{Faults, Rate},
+        jitter::Jitter,
+    },
     transport::datagram::Algorithm,
 };
 
@@ -18,7 +21,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// 8 Mbit/s and 40 ms hold 40 kB; the queue so many times that.
 fn path(queue: u64, seed: u64) -> Bottleneck {
     let rate = Some(Rate { bytes_per_second: 1_000_000, queue_bytes: 40_000 * queue });
-    let faults = Faults { delay: 20 * MS, jitter: 2 * MS, rate, ..Faults::default() };
+    let faults =
+        Faults { delay: 20 * MS, jitter: Jitter::up_to(2 * MS), rate, ..Faults::default() };
     Bottleneck::new(&faults, seed)
 }
 

@@ -7,6 +7,7 @@ use protocol::{
     lab::{
         experiment::{Experiment, Run, Traffic},
         fault::{Faults, Loss, Share},
+        jitter::Jitter,
         strategy::{
             GoBackN, Kcp, Ours, Receiver, SelectiveRepeat, Sender, StopAndWait, Tcp, Timer,
         },
@@ -58,7 +59,7 @@ fn deliver_on_a_bad_path<S: Sender, R: Receiver>(strategy: impl Fn() -> (S, R)) 
     for seed in 0..20 {
         let bad = Faults {
             delay: 10 * MS,
-            jitter: 5 * MS,
+            jitter: Jitter::up_to(5 * MS),
             loss: Loss::Independent(Share::percent(20)),
             duplicate: Share::percent(10),
             corrupt: Share::percent(5),

@@ -5,7 +5,10 @@ use std::time::Duration;
 use chat_server::store::memory::Failure;
 use protocol::{
     entropy::SimRng,
-    lab::fault::{Faults, Loss, Rate, Share},
+    lab::{
+        fault::{Faults, Loss, Rate, Share},
+        jitter::Jitter,
+    },
     time::Timestamp,
 };
 
@@ -216,7 +219,7 @@ fn path(rng: &mut SimRng, is_wide: bool) -> Faults {
     let slowest = if is_wide { 200_000 } else { 20_000 };
     Faults {
         delay: Duration::from_micros(rng.between(200, 200_000)),
-        jitter: Duration::from_micros(rng.below(20_000)),
+        jitter: Jitter::up_to(Duration::from_micros(rng.below(20_000))),
         loss,
         duplicate: percent(rng, 20),
         corrupt: percent(rng, 10),

@@ -22,10 +22,11 @@ pub struct LabProxy {
     pub profile: Option<String>,
     /// A fault in both directions, as 'loss 5%'; again for more
     ///
-    /// Faults are delay 20ms, jitter 5ms, loss 5%, loss 5% in bursts of 4, loss packets 3,17,
-    /// duplicate 1%, corrupt 1%, reorder 10% by 30ms, rate 2mbit, queue 100kB, mtu 1300 and
-    /// blackout 3s..5s, counted from the start. TCP takes delay, jitter, rate, queue and blackout,
-    /// in which nothing flows: the rest its own repair in the kernel would hide.
+    /// Faults are delay 20ms, jitter 5ms (up to so much longer; or 5ms normal, exponential, pareto),
+    /// loss 5%, loss 5% in bursts of 4, loss packets 3,17, duplicate 1%, corrupt 1%, reorder 10% by
+    /// 30ms, rate 2mbit, queue 100kB, mtu 1300 and blackout 3s..5s, counted from the start. TCP takes
+    /// delay, jitter, rate, queue and blackout, in which nothing flows: the rest its own repair in
+    /// the kernel would hide.
     #[arg(long, value_name = "FAULT")]
     pub fault: Vec<String>,
     /// One on the way back only, in place of what --fault says of it

@@ -2,6 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
+use super::jitter::Jitter;
 use crate::{entropy::SimRng, time::Timestamp};
 
 /// A share of all cases, in millionths.
@@ -101,8 +102,8 @@ pub struct Rate {
 pub struct Faults {
     /// Time that everything takes.
     pub delay: Duration,
-    /// Up to so much longer, each by itself. Order is kept.
-    pub jitter: Duration,
+    /// How far times are from it.
+    pub jitter: Jitter,
     /// Which are lost.
     pub loss: Loss,
     /// How many come twice.
@@ -300,12 +301,11 @@ impl Impairer {
     }
 
     fn arrive(&mut self, number: u64, arrival: u64, leaves: Timestamp) -> Arrival {
-        let jitter = u64::try_from(self.faults.jitter.as_micros()).unwrap_or(u64::MAX);
-        let jitter = self.rng(number, Draw::Jitter(arrival)).below(jitter.saturating_add(1));
-        let jitter = Duration::from_micros(jitter);
+        let Faults { delay, jitter, .. } = self.faults;
+        let takes = jitter.vary(delay, &mut self.rng(number, Draw::Jitter(arrival)));
         let mut rng = self.rng(number, Draw::Corrupt(arrival));
         let changed_bit = self.faults.corrupt.happens(&mut rng).then(|| rng.next_u64());
-        let usual = leaves + self.faults.delay + jitter;
+        let usual = leaves + takes;
         let (share, longer) = self.faults.reorder;
         let at = if share.happens(&mut self.rng(number, Draw::Reorder(arrival))) {
             usual + longer
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn jitter_keeps_the_order_and_reordering_does_not() {
-        let faults = Faults { delay: 10 * MS, jitter: 5 * MS, ..Faults::default() };
+        let faults = Faults { delay: 10 * MS, jitter: Jitter::up_to(5 * MS), ..Faults::default() };
         let mut impairer = Impairer::new(at(0), faults.clone(), 7);
         let arrivals: Vec<_> = (0..100).filter_map(|n| pass(&mut impairer, n, 1)).collect();
         assert!(arrivals.is_sorted());
@@ -392,7 +392,7 @@ mod tests {
     fn the_fate_of_a_datagram_depends_on_its_number_alone() {
         let lossy = Faults { loss: Loss::Independent(Share::percent(30)), ..Faults::default() };
         let busy = Faults {
-            jitter: 9 * MS,
+            jitter: Jitter::up_to(9 * MS),
             duplicate: Share::percent(10),
             corrupt: Share::percent(10),
             reorder: (Share::percent(10), 30 * MS),
@@ -409,7 +409,7 @@ mod tests {
     fn the_same_seed_gives_the_same_path() {
         let faults = Faults {
             delay: 20 * MS,
-            jitter: 9 * MS,
+            jitter: Jitter::up_to(9 * MS),
             loss: Loss::Independent(Share::percent(30)),
             duplicate: Share::percent(10),
             corrupt: Share::percent(10),

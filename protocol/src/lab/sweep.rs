@@ -41,7 +41,7 @@ const WARM_UP: Duration = Duration::from_millis(1_050);
 /// Time in which it is: 200 round trips, so that a strategy that never fails is measured exactly.
 const COUNTED: Duration = Duration::from_millis(4_200);
 /// Of stop-and-wait, which delivers so much less.
-const COUNTED_STOP_AND_WAIT: Duration = Duration::from_millis(42_000);
+const COUNTED_STOP_AND_WAIT: Duration = Duration::from_secs(42);
 
 /// A strategy that textbooks have a formula for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,17 +1,22 @@
 //! Faults as people write them: in a scenario, on a command line, in a running client.
 //!
 //! ```text
-//!   delay 20ms   jitter 2ms   loss 5%   loss 5% in bursts of 4   loss packets 3,17
+//!   delay 20ms   jitter 2ms   jitter 2ms normal   loss 5%   loss 5% in bursts of 4   loss packets 3,17
 //!   duplicate 1%   corrupt 1%   reorder 10% by 30ms   rate 20mbit   queue 100kB   mtu 1300
 //!   blackout 3s..5s
 //! ```
 
 use std::{fmt, ops::Range, time::Duration};
 
-use super::fault::{Faults, Loss, Rate, Share};
+use super::{
+    fault::{Faults, Loss, Rate, Share},
+    jitter::{Jitter, Shape},
+};
 
 /// Queue before a bottleneck for which none was given: 50 packets of Ethernet.
 const QUEUE_BYTES_DEFAULT: u64 = 75_000;
+const JITTER_WANTED: &str =
+    "a time and how it is spread, as 5ms, 5ms normal, 5ms exponential or 5ms pareto";
 /// Names of faults, in the order in which they are explained.
 pub const FAULTS: [&str; 11] = [
     "delay",
@@ -57,7 +62,9 @@ impl Faults {
         let part = || share(value).ok_or_else(|| wrong("a share, as 5% or 0.1%"));
         match name {
             "delay" => self.delay = time()?,
-            "jitter" => self.jitter = time()?,
+            "jitter" => {
+                self.jitter = jitter(value).ok_or_else(|| wrong(JITTER_WANTED))?;
+            }
             "loss" => {
                 self.loss = loss(value)
                     .ok_or_else(|| wrong("5%, 5% in bursts of 4, packets 3,17, or none"))?;
@@ -105,9 +112,18 @@ impl Faults {
     /// What is set, name and value, as [`Self::set`] takes them.
     pub fn words(&self) -> Vec<(&'static str, String)> {
         let mut words = Vec::new();
-        let times = [("delay", self.delay), ("jitter", self.jitter)];
-        words
-            .extend(times.into_iter().filter(|it| !it.1.is_zero()).map(|(n, t)| (n, time_text(t))));
+        if !self.delay.is_zero() {
+            words.push(("delay", time_text(self.delay)));
+        }
+        if let Jitter { by, shape } = self.jitter
+            && !by.is_zero()
+        {
+            let time = time_text(by);
+            words.push(match shape {
+                Shape::Uniform => ("jitter", time),
+                _ => ("jitter", format!("{time} {}", shape.name())),
+            });
+        }
         match &self.loss {
             Loss::None => {}
             Loss::Independent(share) if *share == Share::NONE => {}
@@ -292,6 +308,12 @@ fn loss(text: &str) -> Option<Loss> {
     }
 }
 
+fn jitter(text: &str) -> Option<Jitter> {
+    let (by, shape) = text.split_once(' ').unwrap_or((text, Shape::Uniform.name()));
+    let shape = Shape::ALL.into_iter().find(|known| known.name() == shape.trim())?;
+    Some(Jitter { by: duration(by)?, shape })
+}
+
 fn reorder(text: &str) -> Option<(Share, Duration)> {
     if text == "none" {
         return Some((Share::NONE, Duration::ZERO));
@@ -376,7 +398,8 @@ mod tests {
         ])
         .expect("all of these are right");
         let ms = Duration::from_millis;
-        assert_eq!((faults.delay, faults.jitter), (ms(20), Duration::from_micros(1_500)));
+        assert_eq!(faults.delay, ms(20));
+        assert_eq!(faults.jitter, Jitter::up_to(Duration::from_micros(1_500)));
         assert_eq!(faults.loss, Loss::Independent(Share::millionths(1_000)));
         assert_eq!(faults.reorder, (Share::percent(10), ms(30)));
         let rate = Rate { bytes_per_second: 2_500_000, queue_bytes: 100_000 };
@@ -395,6 +418,7 @@ mod tests {
             ("loss", "5% in bursts of 0", "write 5%"),
             ("delay", "20", "write a time"),
             ("delay", "-1ms", "write a time"),
+            ("jitter", "5ms gamma", "5ms pareto"),
             ("delay", "99999999999999999s", "write a time"),
             ("blackout", "5s..3s", "write from..to"),
             ("rate", "0mbit", "write 20mbit"),
@@ -425,6 +449,10 @@ mod tests {
         for loss in ["5% in bursts of 4", "10% in bursts of 3", "packets 3,17"] {
             let told = set(&[("loss", loss)]).expect("right").words();
             assert_eq!(told, [("loss", loss.to_owned())]);
+        }
+        for jitter in ["5ms", "5ms normal", "1.5s exponential", "500us pareto"] {
+            let told = set(&[("jitter", jitter)]).expect("right").words();
+            assert_eq!(told, [("jitter", jitter.to_owned())]);
         }
         assert_eq!(Faults::default().words(), []);
     }

@@ -24,7 +24,10 @@ use harness::{
 };
 use protocol::{
     invitation::{Invitation, RelayAddress},
-    lab::fault::{Faults, Loss, Share},
+    lab::{
+        fault::{Faults, Loss, Share},
+        jitter::Jitter,
+    },
 };
 
 const MESSAGES: usize = 200;
@@ -35,7 +38,7 @@ const WITHIN: Duration = Duration::from_secs(120);
 fn bad() -> Faults {
     Faults {
         delay: 10 * MS,
-        jitter: 5 * MS,
+        jitter: Jitter::up_to(5 * MS),
         loss: Loss::Independent(Share::percent(20)),
         duplicate: Share::percent(5),
         reorder: (Share::percent(5), 20 * MS),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::lab::{
     experiment::{Change, Experiment, Traffic},
     fault::{Drop, Faults, Loss, Share},
+    jitter::{Jitter, Shape},
     scenario::Strategy,
     strategy::Cause,
 };
@@ -66,8 +67,13 @@ fn faults(faults: &Faults) -> String {
             words.push(what());
         }
     };
-    let jitter = faults.jitter;
-    say(!jitter.is_zero(), &|| format!("up to {} more", time(jitter)));
+    let Jitter { by: jitter, shape } = faults.jitter;
+    say(!jitter.is_zero(), &|| match shape {
+        Shape::Uniform => format!("up to {} more", time(jitter)),
+        Shape::Normal => format!("{} more or less (standard deviation)", time(jitter)),
+        Shape::Exponential => format!("{} more on average (exponential)", time(jitter)),
+        Shape::Pareto => format!("{} more on average (Pareto)", time(jitter)),
+    });
     let lost = loss(&faults.loss);
     say(lost.is_some(), &|| lost.clone().unwrap_or_default());
     say(faults.duplicate > Share::NONE, &|| format!("{} come twice", share(faults.duplicate)));
