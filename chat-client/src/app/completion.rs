@@ -39,7 +39,7 @@ const ORDERS: &[(&str, &str, &str)] = &[
 const FAULT_WORDS: &[(&str, &str, &str)] = &[
     ("loss", "10%", "lose so many; also: 5% in bursts of 4, packets 3,17, none"),
     ("delay", "80ms", "everything takes so much longer"),
-    ("jitter", "20ms", "up to so much longer; also: 20ms normal, exponential, pareto"),
+    ("jitter", "20ms", "up to so much more; also: 20ms normal"),
     ("blackout", "3s..5s", "nothing passes, counted from now"),
     ("profile", "wifi-bad", "a path that has a name"),
     ("rate", "500kbit", "a bottleneck"),

@@ -93,13 +93,13 @@ fn minus_ln(u: u64) -> u64 {
     let mut mantissa = u << zeros;
     let mut log_2 = 0_u64;
     for _ in 0..BITS {
-        let square = u128::from(mantissa) * u128::from(mantissa) >> 63;
+        let square = (u128::from(mantissa) * u128::from(mantissa)) >> 63;
         let is_two = square >> 64 > 0;
         log_2 = log_2 << 1 | u64::from(is_two);
         mantissa = u64::try_from(square >> u32::from(is_two)).unwrap_or(u64::MAX);
     }
     let minus_log_2 = (u64::from(zeros + 1) << BITS) - log_2;
-    u64::try_from(u128::from(minus_log_2) * LN_2 >> BITS).unwrap_or(u64::MAX)
+    u64::try_from((u128::from(minus_log_2) * LN_2) >> BITS).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
