@@ -248,7 +248,7 @@ impl Record {
     }
 
     fn on_acked(&mut self, at: Duration, number: u64) {
-        let note = "acknowledged".to_owned();
+        let note = "acked".to_owned();
         self.decide(number, |row| Fate::Arrived { after: at.saturating_sub(row.at), note });
         for message in &mut self.messages {
             let Some(part) = message.packets.remove(&number) else { continue };

@@ -23,7 +23,7 @@ const TIME_CELLS: usize = 9;
 /// Cells of a mark, lines and gaps.
 const FRAME_CELLS: usize = 6;
 /// Narrowest arrow that says what it is.
-const ARROW_CELLS_MIN: usize = 20;
+const ARROW_CELLS_MIN: usize = 15;
 /// Cells of what is said of a packet at either end.
 const END_CELLS: (usize, usize) = (10, 30);
 /// Cells from which there are ends beside the arrow.
@@ -75,8 +75,17 @@ fn draw_row(
 ) {
     let cells = usize::from(area.width);
     let (fate, fate_style) = fate_words(row, now, theme);
+    let (end, arrow) = widths(cells);
     let what = match &row.again {
-        Some(again) => format!("{} {again}", row.what),
+        Some(again) => {
+            let why = format!("{} {again}", row.what);
+            // The reason is what is left out first: a bold arrow says it as well.
+            if text::width(&why) <= end || cells < ENDS_CELLS_MIN {
+                why
+            } else {
+                format!("{} again", row.what)
+            }
+        }
         None => row.what.clone(),
     };
     let what_style = if row.again.is_some() { theme.fresh } else { theme.text };
@@ -94,7 +103,6 @@ fn draw_row(
         Line::from(spans).render(area, buffer);
         return;
     }
-    let (end, arrow) = widths(cells);
     let [left, right] = match row.way {
         Way::Out => [(what, what_style), (fate, fate_style)],
         Way::Back => [(fate, fate_style), (what, what_style)],
@@ -150,9 +158,9 @@ fn draw_arrow(row: &Row, now: Duration, cells: usize) -> String {
     for index in 0..length.min(cells) {
         line[place(index)] = if index + 1 == length { head } else { stroke };
     }
-    let label = format!(" #{} {} B ", row.packet, row.bytes);
+    let labels = [format!(" #{} {} B ", row.packet, row.bytes), format!(" #{} ", row.packet)];
     let room = length.saturating_sub(3);
-    if label.len() <= room {
+    if let Some(label) = labels.into_iter().find(|label| label.len() <= room) {
         // Where the arrow begins, so that it stands still while the head moves.
         let from = match row.way {
             Way::Out => 2,
@@ -201,11 +209,12 @@ mod tests {
         let arrived = Fate::Arrived { after: 20 * MS, note: String::new() };
         let out = row(Way::Out, arrived.clone());
         assert_eq!(draw_arrow(&out, 30 * MS, 20), "── #5 243 B ───────▶");
-        assert_eq!(draw_arrow(&out, 20 * MS, 20), "─────────▶          ");
+        assert_eq!(draw_arrow(&out, 20 * MS, 20), "── #5 ───▶          ");
         assert_eq!(draw_arrow(&row(Way::Back, arrived), 30 * MS, 20), "◀─────── #5 243 B ──");
         let lost = row(Way::Out, Fate::Lost { after: Duration::ZERO, why: "lost".into() });
         assert_eq!(draw_arrow(&lost, 10 * MS, 24), "── #5 243 B ───✗        ");
         assert_eq!(draw_arrow(&row(Way::Out, Fate::UnderWay), 10 * MS, 8), "───·    ");
+        assert_eq!(draw_arrow(&lost, 10 * MS, 15), "── #5 ───✗     ");
         for cells in 0..40 {
             assert_eq!(draw_arrow(&out, 30 * MS, cells).chars().count(), cells);
         }

@@ -181,7 +181,7 @@ fn the_packets_of_the_connection() {
     let rows = vec![
         row(1_000, Way::Out, 17, "message 4", lost),
         row(1_040, Way::Back, 12, "stream 3, ack 16", arrived(0, "")),
-        Row { again, ..row(1_060, Way::Out, 18, "message 4", arrived(41, "acknowledged")) },
+        Row { again, ..row(1_060, Way::Out, 18, "message 4", arrived(41, "acked")) },
         row(1_090, Way::Out, 19, "ack 13", Fate::UnderWay),
     ];
     let trace = Trace {

@@ -24,9 +24,7 @@ pub fn explain(film: &Film, index: usize, now: Duration) -> Vec<String> {
         }
         Label::Data { number, cause } => {
             let why = reason(film, index, *cause);
-            // Some number packets and not what is in them.
-            let what = film.earlier[index].map_or("something".to_owned(), |_| number.to_string());
-            format!("Packet {} carries {what} again, {why}.", row.packet)
+            format!("Packet {} carries {number} again, {why}.", row.packet)
         }
     }];
     let earlier = film.earlier.get(index).copied().flatten();

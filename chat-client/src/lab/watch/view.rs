@@ -124,7 +124,7 @@ fn draw_title(player: &Player, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let when = format!("{} of {lasted} {state} · ", time(player.now()));
     let cells = usize::from(area.width);
     let used = text::width(&what) + text::width(&when);
-    let title = format!(" · {} · seed {}", text::cell(player.title()), player.seed());
+    let title = format!(" · seed {} · {}", player.seed(), text::cell(player.title()));
     let title = text::fit(&title, cells.saturating_sub(used + 1));
     // Where there is little room: which strategy, and when.
     let spans = vec![

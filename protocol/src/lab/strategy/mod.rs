@@ -94,7 +94,7 @@ pub struct Outgoing {
 pub enum Label {
     /// It carries messages, or parts of them.
     Data {
-        /// The strategy's number for what it carries.
+        /// The strategy's number for what it carries: the same whenever it carries that.
         number: u64,
         /// Why it leaves.
         cause: Cause,

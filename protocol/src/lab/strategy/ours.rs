@@ -1,14 +1,17 @@
 //! The transport that carries real chat, with nothing around it: what a session over datagrams sends
 //! is what this sends, less its encryption, with the same number of bytes.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use super::{Cause, Gauges, Label, Outgoing, Receiver, Sender};
 use crate::{
     time::Timestamp,
     transport::datagram::{
         Algorithm, Codepoint, StreamKey, Transport, Trust,
-        trace::{Event, Payloads},
+        trace::{Event, Frame, Frames, Payloads},
     },
 };
 
@@ -23,6 +26,8 @@ pub struct Ours {
     transport: Transport,
     overhead: usize,
     messages: VecDeque<Vec<u8>>,
+    /// By stream and the offset where it began: where it ended, and the packet that carried it first.
+    first: BTreeMap<(u8, u64), (u64, u64)>,
     /// What the transport did, if that is recorded.
     trace: Vec<Event>,
 }
@@ -34,6 +39,7 @@ impl Ours {
             transport: Transport::new(now, algorithm, round_trip, Trust::Known, overhead),
             overhead,
             messages: VecDeque::new(),
+            first: BTreeMap::new(),
             trace: Vec::new(),
         };
         let [sender, receiver] = OVERHEAD_BYTES.map(end);
@@ -66,12 +72,36 @@ impl Ours {
         let number = self.transport.poll_packet(now, &mut content);
         self.trace.extend(self.transport.take_trace());
         let number = number?;
+        let carries = self.carries(number, &content);
         let mut bytes = number.to_be_bytes().to_vec();
         bytes.resize(self.overhead, 0);
         bytes.append(&mut content);
         let cause = Cause::of(self.transport.last_reason());
-        let label = cause.map_or(Label::Ack { number }, |cause| Label::Data { number, cause });
+        let label = match cause {
+            Some(cause) => Label::Data { number: carries, cause },
+            None => Label::Ack { number },
+        };
         Some(Outgoing { bytes, label })
+    }
+
+    /// The packet that carried first what this one carries, which may be this one. Of several, the
+    /// earliest.
+    fn carries(&mut self, number: u64, content: &[u8]) -> u64 {
+        let parts = Frames::new(content).filter_map(|frame| match frame {
+            Ok(Frame::Stream { stream, offset, data }) => Some((stream, offset, data.len() as u64)),
+            _ => None,
+        });
+        let mut earliest = number;
+        for (stream, offset, length) in parts {
+            let before = self.first.range((stream, 0)..=(stream, offset)).next_back();
+            match before {
+                Some((_, (end, first))) if offset < *end => earliest = earliest.min(*first),
+                _ => {
+                    self.first.insert((stream, offset), (offset + length, number));
+                }
+            }
+        }
+        earliest
     }
 
     /// What the other end puts between the number and the content, in the place of its header and tag.
