@@ -8,15 +8,15 @@
 //! Pure: every time is counted from when the record began.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
     time::Duration,
 };
 
 use protocol::{
-    ids::{ConversationId, Counter, Seq},
+    ids::{AccountId, ConversationId, Counter, Seq},
     lab::strategy::Cause,
-    message::session::Accepted,
+    message::session::{Accepted, MemberProgress, ProgressCount},
     transport::datagram::{
         Reason,
         trace::{Frame, Gauges, Packet, What},
@@ -66,9 +66,31 @@ struct Message {
     missing: Vec<Range<u64>>,
     /// Where it is in the log.
     stored: Option<(ConversationId, Seq)>,
-    is_delivered: bool,
-    is_read: bool,
+    /// Who has it, and who has read it; in large conversations how many.
+    delivered: Reached,
+    read: Reached,
     steps: Vec<(Duration, String)>,
+}
+
+/// Others as far as a message is concerned.
+#[derive(Debug, Default)]
+struct Reached {
+    who: BTreeSet<AccountId>,
+    count: u32,
+}
+
+impl Reached {
+    /// Whether this is news of somebody.
+    fn by(&mut self, account: AccountId) -> bool {
+        self.who.insert(account)
+    }
+
+    /// Whether these are the first, or all for the first time. Who is in between is not told: there
+    /// are many.
+    fn by_many(&mut self, count: u32, of: u32) -> bool {
+        let before = std::mem::replace(&mut self.count, count);
+        count > before && (before == 0 || count == of)
+    }
 }
 
 impl Record {
@@ -106,8 +128,8 @@ impl Record {
                 packets: BTreeMap::new(),
                 missing: Vec::new(),
                 stored: None,
-                is_delivered: false,
-                is_read: false,
+                delivered: Reached::default(),
+                read: Reached::default(),
                 steps: vec![(queued, "queued".to_owned())],
             });
         }
@@ -171,21 +193,33 @@ impl Record {
         &mut self,
         now: Duration,
         conversation: ConversationId,
-        received: Seq,
-        read: Seq,
+        member: MemberProgress,
+        name: &str,
     ) {
+        let MemberProgress { account, received, read } = member;
         for message in &mut self.messages {
             let Some((_, seq)) = message.stored.filter(|(at, _)| *at == conversation) else {
                 continue;
             };
-            if seq <= received && !message.is_delivered {
-                message.is_delivered = true;
-                message.steps.push((now, "delivered to somebody".to_owned()));
+            if seq <= received && message.delivered.by(account) {
+                message.steps.push((now, format!("delivered to {name}")));
             }
-            if seq <= read && !message.is_read {
-                message.is_read = true;
-                message.steps.push((now, "read by somebody".to_owned()));
+            if seq <= read && message.read.by(account) {
+                message.steps.push((now, format!("read by {name}")));
             }
+        }
+    }
+
+    /// So many others have got as far as a message, and read as far.
+    pub(super) fn on_counted(&mut self, now: Duration, progress: &ProgressCount) {
+        let ProgressCount { conversation, seq, received, read, of } = *progress;
+        let is_it = |message: &&mut Message| message.stored == Some((conversation, seq));
+        let Some(message) = self.messages.iter_mut().find(is_it) else { return };
+        if message.delivered.by_many(received, of) {
+            message.steps.push((now, format!("delivered to {received} of {of}")));
+        }
+        if message.read.by_many(read, of) {
+            message.steps.push((now, format!("read by {read} of {of}")));
         }
     }
 
@@ -458,13 +492,34 @@ mod tests {
     }
 
     #[test]
+    fn of_many_others_the_first_and_all_are_told() {
+        let mut pair = Pair::new();
+        pair.say(7, b"to a large room");
+        pair.run(100, &[]);
+        pair.record.on_stored(100 * MS, &accepted(7, 3));
+        for (seq, received, read) in [(2, 40, 40), (3, 0, 0), (3, 5, 0), (3, 30, 1), (3, 40, 2)] {
+            let count = ProgressCount { conversation: ROOM, seq: Seq(seq), received, read, of: 40 };
+            pair.record.on_counted(200 * MS, &count);
+        }
+        let words = words(&pair.record, 7);
+        let stored = words.iter().position(|step| step.starts_with("stored")).expect("it is");
+        let told = ["delivered to 5 of 40", "read by 1 of 40", "delivered to 40 of 40"];
+        assert_eq!(words[stored + 1..], told);
+    }
+
+    #[test]
     fn a_message_that_was_lost_tells_why_and_what_came_then() {
         let mut pair = Pair::new();
         pair.say(7, b"lost at first");
         pair.run(400, &[0]);
         pair.record.on_stored(400 * MS, &accepted(7, 3));
-        pair.record.on_reached(410 * MS, ROOM, Seq(3), Seq(2));
-        pair.record.on_reached(420 * MS, ROOM, Seq(3), Seq(3));
+        let reached = |received, read| {
+            let account = AccountId([7; 16]);
+            MemberProgress { account, received: Seq(received), read: Seq(read) }
+        };
+        pair.record.on_reached(410 * MS, ROOM, reached(3, 2), "bea");
+        pair.record.on_reached(420 * MS, ROOM, reached(3, 3), "bea");
+        pair.record.on_reached(430 * MS, ROOM, reached(4, 4), "bea");
         let words = words(&pair.record, 7);
         assert_eq!(words[..3], ["queued", "sealed", "packet 0 sent"]);
         let again = words.iter().position(|step| step.contains(", again: ")).expect("it was");
@@ -472,8 +527,8 @@ mod tests {
         assert!(words.iter().any(|step| step.ends_with("acknowledged: the relay has all of it")));
         let [.., stored, delivered, read] = words.as_slice() else { panic!("{words:?}") };
         assert_eq!(stored, "stored by the relay, as record 3");
-        assert_eq!([delivered, read], ["delivered to somebody", "read by somebody"]);
-        let view = pair.record.view(430 * MS, 10);
+        assert_eq!([delivered, read], ["delivered to bea", "read by bea"]);
+        let view = pair.record.view(440 * MS, 10);
         assert!(view.again > 0 && view.round_trip > Duration::ZERO);
         assert!(view.rows.iter().any(|row| row.what.contains("message 7") && row.again.is_some()));
     }

@@ -42,13 +42,18 @@ impl Owner {
                 self.note_progress(conversation, &members);
                 self.subscribers.tell(&Event::Progress { conversation, members });
             }
-            EngineEvent::ProgressCount(count) => self.subscribers.tell(&Event::ProgressCount {
-                conversation: count.conversation,
-                seq: count.seq,
-                received: count.received,
-                read: count.read,
-                of: count.of,
-            }),
+            EngineEvent::ProgressCount(count) => {
+                if let Some((record, now)) = self.relay.recorded() {
+                    record.on_counted(now, &count);
+                }
+                self.subscribers.tell(&Event::ProgressCount {
+                    conversation: count.conversation,
+                    seq: count.seq,
+                    received: count.received,
+                    read: count.read,
+                    of: count.of,
+                });
+            }
             EngineEvent::Typing { conversation, account } => {
                 if let Some(who) = self.engine.person(account).cloned() {
                     self.subscribers.tell(&Event::Typing { conversation, who });
@@ -117,7 +122,8 @@ impl Owner {
         let me = self.engine.status().account.map(|info| info.account);
         let Some((record, now)) = self.relay.recorded() else { return };
         for member in members.iter().filter(|member| Some(member.account) != me) {
-            record.on_reached(now, conversation, member.received, member.read);
+            let name = self.engine.person(member.account).map_or("somebody", |it| it.name.as_str());
+            record.on_reached(now, conversation, *member, name);
         }
     }
 
