@@ -3,6 +3,7 @@
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use protocol::{
     ids::{AccountId, Seq},
+    lab::live::{Order, Ways},
     message::event::Set,
 };
 
@@ -18,7 +19,6 @@ use super::{
     timeline::{Said, Scroll},
     update,
 };
-use crate::lab::live::{Order, Ways};
 
 /// Bea's link, Ada's changed word, Carl's reaction; the newest message is Ada's.
 fn lobby() -> App {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use protocol::{
     ids::{AccountId, ConversationId, MessageId},
+    lab::live::Order,
     limits::LIST_ITEMS_MAX,
     message::{
         refusal::RefusalCode,
@@ -26,7 +27,6 @@ use super::{
     link::Faults,
 };
 use crate::{
-    lab::live::Order,
     node::{
         Caller,
         call::{Answer as NodeAnswer, Call, CallError, ConversationView, Target, Until},

@@ -2,11 +2,12 @@
 
 use protocol::{
     ids::{AccountId, ConversationId, MessageId, Seq},
+    lab::live::Order,
     message::{event::Set, record::Target},
 };
 
 use super::{Notification, Way, Wheel, code::Code, event::Place, picker::Purpose};
-use crate::{lab::live::Order, search::Query, settings::save::Change};
+use crate::{search::Query, settings::save::Change};
 
 /// Something to be done outside the model.
 #[derive(Clone, Debug, PartialEq, Eq)]

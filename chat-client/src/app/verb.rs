@@ -3,6 +3,7 @@
 
 use protocol::{
     ids::ConversationId,
+    lab::live::BadOrder,
     message::{event::Set, record::Target},
 };
 
@@ -19,7 +20,6 @@ use super::{
     timeline::{Entry, Timeline},
     update,
 };
-use crate::lab::live::BadOrder;
 
 /// How long `/mute` without a number lasts.
 const MUTE_MINUTES_DEFAULT: u32 = 60;

@@ -7,14 +7,12 @@
 //!   textbook  strategies beside their formulas
 //!   report    for a browser                             trace   for other tools
 //!   ladder    packets one below the other               watch   a run, played
-//!   live      what is made to go wrong in a running client
-//!   proxy     the same for any programs
+//!   proxy     what makes things go wrong between any programs
 //! ```
 
 pub mod file;
 pub mod junit;
 pub mod ladder;
-pub mod live;
 pub mod outcome;
 pub mod proxy;
 pub mod report;

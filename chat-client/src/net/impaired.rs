@@ -17,13 +17,12 @@ use protocol::{
     lab::{
         experiment::Way,
         fault::{Faults, Impairer, Rate},
+        live::Wanted,
     },
     time::Timestamp,
     transport::datagram::Codepoint,
 };
 use tokio::time::Instant;
-
-use crate::lab::live::Wanted;
 
 /// Bytes that may wait in one direction: a second at 32 Mbit/s. A datagram beyond that is lost; a
 /// stream waits.

@@ -8,6 +8,7 @@ use std::{fmt, str::FromStr};
 
 use protocol::{
     ids::{AccountId, ConversationId, MessageId, RelayKey, Seq},
+    lab::live::Order,
     message::{
         refusal::Refusal,
         request::{Members, Reply, Request},
@@ -23,10 +24,7 @@ pub use super::shown::{
     OutboxView, SaidView, SentMessage, Severity, Status,
 };
 use crate::{
-    lab::{
-        ladder::{Step, Trace},
-        live::Order,
-    },
+    lab::ladder::{Step, Trace},
     search::Query,
     store::row::{Destination, Draft, LocalId},
 };

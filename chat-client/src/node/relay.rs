@@ -8,6 +8,7 @@ use protocol::{
     connection::InitiatorConfig,
     ids::{Counter, RelayKey},
     invitation::RelayAddress,
+    lab::live::Order,
     message::{ClientMessage, RelayMessage, event::Body, record::Envelope},
     time::WallTime,
 };
@@ -19,7 +20,7 @@ use tokio::{
 use super::{call::Fallback, clock::Clock, record::Record};
 use crate::{
     engine::{Disconnect, ProtocolViolation},
-    lab::{live::Order, trace::Sessions},
+    lab::trace::Sessions,
     net::{
         Carrier, Link, Reading, Stream,
         impaired::Impairment,

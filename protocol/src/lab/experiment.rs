@@ -243,9 +243,7 @@ struct Packet {
 impl<'e, S: Sender, R: Receiver> Stage<'e, S, R> {
     fn new(experiment: &'e Experiment, (sender, receiver): (S, R)) -> Self {
         let began = Timestamp::ZERO;
-        let mut seeds = SimRng::new(experiment.seed);
-        let ways =
-            experiment.path.clone().map(|faults| Impairer::new(began, faults, seeds.next_u64()));
+        let ways = Impairer::pair(began, experiment.path.clone(), experiment.seed);
         Self {
             experiment,
             sender,

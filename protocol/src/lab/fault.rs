@@ -220,6 +220,12 @@ impl Impairer {
         }
     }
 
+    /// Both directions of a path that begins now, in the order of `ways`.
+    pub fn pair(now: Timestamp, ways: [Faults; 2], seed: u64) -> [Self; 2] {
+        let mut seeds = SimRng::new(seed);
+        ways.map(|faults| Self::new(now, faults, seeds.next_u64()))
+    }
+
     /// What it does from now on. What is under way is not changed.
     pub fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;

@@ -34,7 +34,7 @@ use std::{
     time::Duration,
 };
 
-use protocol::{entropy::SimRng, lab::fault::Impairer, time::Timestamp};
+use protocol::{lab::fault::Impairer, time::Timestamp};
 use tokio::{
     net::{TcpListener, UdpSocket},
     sync::watch,
@@ -194,6 +194,5 @@ impl Shared {
 /// What happens to the datagrams, or pieces, of the n-th peer. Blackouts are counted from the
 /// beginning of the proxy, not of the peer.
 fn ways_of(settings: &Settings, seed: u64, order: u64) -> [Impairer; 2] {
-    let mut seeds = SimRng::new(seed.wrapping_add(order));
-    settings.effective().map(|faults| Impairer::new(Timestamp::ZERO, faults, seeds.next_u64()))
+    Impairer::pair(Timestamp::ZERO, settings.effective(), seed.wrapping_add(order))
 }

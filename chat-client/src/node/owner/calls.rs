@@ -1,6 +1,6 @@
 //! What front ends ask, as commands to the engine and requests to the store.
 
-use protocol::{ids::MessageId, time::WallTime};
+use protocol::{ids::MessageId, lab::live::Order, time::WallTime};
 
 use super::{
     super::{
@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     engine::{Command, CommandId, Conversation, Disconnect, LinkStatus, Target as EngineTarget},
-    lab::live::Order,
     store::{StoreFailure, row::HistoryRow},
 };
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::lab::{experiment::Way, words::time_text};
+use protocol::lab::{experiment::Way, live::way_word, words::time_text};
 
 use super::{
     super::{
@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     engine::{Disconnect, LinkStatus, StopReason},
-    lab::live::way_word,
     net::Link,
 };
 

@@ -1,17 +1,19 @@
-//! Faults of a running client: what `/net loss 10%` means, and what is set just now.
+//! Faults of a running program: what `/net loss 10%` of a client means, or `--lab 'loss 10%'` of a
+//! relay, and what is set just now.
 //!
-//! Pure: times are counted from when the node was opened.
+//! Times are counted from when the program began.
 
 use std::{ops::Range, str::FromStr, time::Duration};
 
-use protocol::lab::{
+use serde::{Deserialize, Serialize};
+
+use super::{
     experiment::Way,
     fault::{Faults, Loss, Share},
     words::BadFault,
 };
-use serde::{Deserialize, Serialize};
 
-/// What somebody wants of the path to the relay.
+/// What somebody wants of the path to the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
@@ -86,7 +88,7 @@ impl FromStr for Order {
 /// What is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Towards the relay and back; blackouts count from when the node was opened.
+    /// Out and in; blackouts count from when the program began.
     ways: [Faults; 2],
     seed: u64,
 }
@@ -117,7 +119,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// What they are for a connection that began so long after the node was opened.
+    /// What they are for a connection that began so long after the program.
     pub fn faults_from(&self, elapsed: Duration) -> [Faults; 2] {
         self.ways.clone().map(|faults| Faults {
             blackouts: later_than(&faults.blackouts, elapsed).collect(),
