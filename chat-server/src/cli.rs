@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{
-    Sources,
-    settings::{SETTINGS, Settings},
-    value::Arity,
+use crate::{
+    config::{
+        Sources,
+        settings::{SETTINGS, Settings},
+        value::Arity,
+    },
+    lab::LabFlags,
 };
 
 /// A relay for chat-client: durable, ordered conversations for people in terminals.
@@ -26,6 +29,9 @@ pub struct Cli {
     /// Values of the settings.
     #[command(flatten)]
     pub settings: SettingFlags,
+    /// Bad paths on purpose, where this build can make them.
+    #[command(flatten)]
+    pub lab: LabFlags,
 }
 
 const AFTER_HELP: &str = "\
@@ -103,6 +109,7 @@ impl Cli {
     pub fn sources(&self) -> Sources {
         let mut sources = Sources::of_process(self.config.as_deref());
         sources.flags.clone_from(&self.settings.0);
+        sources.lab = self.lab.settings();
         sources
     }
 }

@@ -17,6 +17,8 @@ pub mod control;
 pub mod hub;
 pub mod invite;
 pub mod key;
+#[cfg_attr(not(feature = "lab"), path = "no_lab.rs")]
+pub mod lab;
 pub mod logging;
 pub mod net;
 pub mod offline;

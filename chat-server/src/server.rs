@@ -39,6 +39,7 @@ use crate::{
     hub::{Hub, HubConfig, Limits, Rate, Registration, Retention},
     invite::invitation,
     key::{self, KeyError},
+    lab,
     net::{
         acceptor::Acceptor,
         admission::{Admission, AdmissionLimits},
@@ -261,7 +262,8 @@ impl Server {
         let first = self.datagrams.iter().filter_map(|sockets| sockets.first());
         let udp = first.filter_map(|sockets| sockets.sessions.local_addr().ok());
         let udp: Vec<_> = udp.map(|address| format!("udp={address}")).collect();
-        let addresses = [tcp, udp].concat().join(" ");
+        let lab = self.config.lab.iter().map(|_| "lab=on".to_owned()).collect();
+        let addresses = [tcp, udp, lab].concat().join(" ");
         let key = self.relay_key().fingerprint();
         format!("ready {addresses} key={key} invite={}", self.invitation)
     }
@@ -296,20 +298,21 @@ impl Server {
         let archiver = store.archiver()?;
         let admission = Admission::new(admission_limits(&config));
         let trace = trace(&settings.server.trace, clock);
+        let lab = config.lab.as_ref().map(|lab| {
+            warn!("{}", lab.banner(&addresses));
+            lab::Path::new(lab)
+        });
         let threads = Threads::start(ThreadsSetup {
             hub,
             store,
             clock,
             shards,
             shard: ShardSetup {
-                responder: Arc::new(ResponderConfig::new(
-                    key.clone(),
-                    settings.server.name.clone(),
-                )),
+                responder: Arc::new(ResponderConfig::new(key.clone(), shown_name(&config))),
                 limits: shard_limits(&config, shards),
                 tail_bytes: settings.limits.tail_bytes.as_usize() / shards,
             },
-            datagrams: by_shard(datagrams, &admission, trace.as_ref()),
+            datagrams: by_shard(datagrams, &admission, trace.as_ref(), lab.as_ref()),
         })?;
         let control = control.map(ControlSocket::listen).transpose()?;
         let mut serving = Serving {
@@ -348,6 +351,7 @@ fn by_shard(
     addresses: Vec<Vec<DatagramSockets>>,
     admission: &Arc<Admission>,
     trace: Option<&TraceSetup>,
+    lab: Option<&lab::Path>,
 ) -> Vec<DatagramSetup> {
     let shards = addresses.iter().map(Vec::len).min().unwrap_or(0);
     let setup = || DatagramSetup {
@@ -355,6 +359,7 @@ fn by_shard(
         shards,
         admission: Arc::clone(admission),
         trace: trace.cloned(),
+        lab: lab.cloned(),
     };
     let mut setups: Vec<_> = std::iter::repeat_with(setup).take(shards).collect();
     for sockets in addresses {
@@ -508,7 +513,7 @@ pub(crate) fn hub_config(config: &Config, key: &StaticKey) -> HubConfig {
     let age_max = Some(limits.records_age_max).filter(|age| !age.is_zero());
     let defaults = HubConfig::new(vec![key.relay_key()], secret);
     HubConfig {
-        relay_name: config.settings.server.name.clone(),
+        relay_name: shown_name(config),
         registration: match accounts.registration {
             value::Registration::Open => Registration::Open,
             value::Registration::Invite => Registration::Invite,
@@ -534,6 +539,12 @@ pub(crate) fn hub_config(config: &Config, key: &StaticKey) -> HubConfig {
         },
         ..defaults
     }
+}
+
+/// The relay's name, as clients see it.
+fn shown_name(config: &Config) -> String {
+    let name = &config.settings.server.name;
+    config.lab.as_ref().map_or_else(|| name.clone(), |lab| lab.mark(name))
 }
 
 const fn rate(per_second: u32, burst: u32) -> Rate {

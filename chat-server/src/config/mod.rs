@@ -15,6 +15,7 @@ pub mod settings;
 pub mod value;
 
 use self::settings::{Effect, SETTINGS, Setting, Settings};
+use crate::lab::LabSettings;
 
 /// A complete, valid configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where values that are not the default came from, by [`Setting::path`].
     origins: BTreeMap<String, Origin>,
+    /// Bad paths on purpose. Neither file nor environment can ask for them.
+    pub lab: Option<LabSettings>,
 }
 
 /// Where a value came from.
@@ -53,6 +56,8 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// Values of flags, by [`Setting::path`].
     pub flags: BTreeMap<String, Vec<String>>,
+    /// What the flags of the laboratory come to.
+    pub lab: Option<LabSettings>,
 }
 
 /// Why there is no valid configuration.
@@ -116,7 +121,7 @@ impl Config {
     ///
     /// The first thing that is wrong, with the place where it stands.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut config = Self::default();
+        let mut config = Self { lab: sources.lab.clone(), ..Self::default() };
         if let Some(path) = &sources.file {
             for entry in file::read(path)? {
                 let origin = Origin::File { path: path.clone(), line: entry.line };
@@ -248,6 +253,9 @@ impl Config {
             let origin = self.origin(&setting.path());
             lines.push(format!("{} = {value}  # {origin}", setting.key));
         }
+        if let Some(lab) = &self.lab {
+            lines.extend([String::new(), format!("# laboratory: {lab}")]);
+        }
         lines.push(String::new());
         lines.join("\n")
     }
@@ -277,6 +285,7 @@ impl Sources {
             file: file.map(Path::to_owned),
             environment: environment.collect(),
             flags: BTreeMap::new(),
+            lab: None,
         }
     }
 }
@@ -321,6 +330,7 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             flags: flags.into_iter().collect(),
+            lab: None,
         }
     }
 

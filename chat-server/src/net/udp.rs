@@ -22,9 +22,9 @@ const SEND_BYTES: usize = 60_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Route {
     pub(crate) peer: SocketAddr,
-    local: Option<IpAddr>,
+    pub(crate) local: Option<IpAddr>,
     /// Which of our addresses, in the order in which they were bound: every shard has a socket there.
-    socket: u8,
+    pub(crate) socket: u8,
 }
 
 impl Address for Route {
@@ -155,12 +155,5 @@ impl DatagramSocket {
             tracing::trace!(%error, peer = %to.peer, "a datagram did not leave");
         }
         self.joined.clear();
-    }
-}
-
-impl Route {
-    /// The socket that reaches it.
-    pub(crate) const fn socket(&self) -> u8 {
-        self.socket
     }
 }

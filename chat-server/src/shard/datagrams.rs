@@ -22,14 +22,17 @@ use protocol::{
         datagram::{Endpoint, EndpointConfig, Session as DatagramSession, shard_of},
     },
     entropy::Entropy,
+    lab::experiment::Way,
     time::Timestamp,
     transport::{datagram::Codepoint, packet::ConnectionId},
 };
 use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::info;
 
 use super::{strangers::Strangers, tracer::Tracer};
 use crate::{
     clock::Clock,
+    lab::{Held, Path},
     net::{
         admission::Admission,
         listen::DatagramSockets,
@@ -51,6 +54,8 @@ pub(crate) struct DatagramSetup {
     pub(crate) admission: Arc<Admission>,
     /// Where traces of sessions are written to, if they are.
     pub(crate) trace: Option<TraceSetup>,
+    /// What datagrams go through on purpose, if anything.
+    pub(crate) lab: Option<Path>,
 }
 
 /// Where traces go.
@@ -83,6 +88,7 @@ pub(super) struct Datagrams {
     touched: BTreeSet<ConnectionId>,
     packet: Vec<u8>,
     tracer: Option<Tracer>,
+    lab: Option<Path>,
 }
 
 /// Which sessions are this shard's.
@@ -142,15 +148,16 @@ impl Datagrams {
             touched: BTreeSet::new(),
             packet: Vec::new(),
             tracer,
+            lab: setup.lab,
         })
     }
 
     /// Takes what has arrived: what became of whom, in no particular order.
     pub(super) fn receive(&mut self, now: Timestamp, context: &mut Context<'_>) -> Vec<Touched> {
         let mut arrived = std::mem::take(&mut self.late);
-        let Self { sockets, buffer, endpoint, part, .. } = self;
+        let Self { sockets, buffer, endpoint, part, lab, .. } = self;
         let mut take = |route, codepoint, datagram: &mut [u8]| {
-            if part.has(datagram) {
+            if part.has(datagram) && !holds(lab, now, Way::Back, (route, codepoint), datagram) {
                 arrived.extend(endpoint.handle_datagram(now, route, codepoint, datagram));
             }
         };
@@ -159,6 +166,10 @@ impl Datagrams {
                 // Others first.
                 context.waker().wake_by_ref();
             }
+        }
+        while let Some(mut held) = lab.as_mut().and_then(|lab| lab.poll(now, Way::Back)) {
+            let Held { route, codepoint, bytes } = &mut held;
+            arrived.extend(endpoint.handle_datagram(now, *route, *codepoint, bytes));
         }
         self.touched.extend(&arrived);
         arrived.into_iter().map(|id| self.became(id)).collect()
@@ -177,7 +188,7 @@ impl Datagrams {
         self.keys.insert(id, key);
         if let Some(tracer) = &mut self.tracer
             && let Some(route) = self.endpoint.address(id)
-            && let Some(socket) = self.sockets.get(usize::from(route.socket()))
+            && let Some(socket) = self.sockets.get(usize::from(route.socket))
             && let Some(session) = self.endpoint.session(id)
         {
             tracer.begin(id, session, [socket.address_for(route), route.peer]);
@@ -237,8 +248,8 @@ impl Datagrams {
             self.send_session(now, id);
             self.set_timer(id);
         }
-        self.send_clear();
-        self.flush_sockets();
+        self.send_clear(now);
+        self.flush_sockets(now);
     }
 
     /// Serves those who have no session, after everybody else, and with public-key work for at most
@@ -250,12 +261,12 @@ impl Datagrams {
         handshakes: usize,
     ) {
         let begun = clock.now();
-        let Self { strangers, endpoint, buffer, part, late, .. } = self;
+        let Self { strangers, endpoint, buffer, part, late, lab, .. } = self;
         if !strangers.are_due(begun) {
             return;
         }
         let mut take = |route, codepoint, datagram: &mut [u8]| {
-            if part.has(datagram) {
+            if part.has(datagram) && !holds(lab, begun, Way::Back, (route, codepoint), datagram) {
                 late.extend(endpoint.handle_datagram(begun, route, codepoint, datagram));
             }
         };
@@ -265,15 +276,17 @@ impl Datagrams {
             context.waker().wake_by_ref();
         }
         is_more |= endpoint.answer_handshakes(begun, handshakes);
-        self.send_clear();
-        self.flush_sockets();
+        self.send_clear(begun);
+        self.flush_sockets(begun);
         self.strangers.rest(begun, clock.now(), is_more);
     }
 
     /// Sees to it that the shard is woken in time.
     pub(super) fn sleep(&mut self, clock: Clock, context: &mut Context<'_>) {
         let session = self.timers.first().map(|(at, _)| *at);
-        let Some(at) = session.into_iter().chain(self.strangers.next()).min() else { return };
+        let held = self.lab.as_ref().and_then(Path::poll_timeout);
+        let next = [session, self.strangers.next(), held].into_iter().flatten().min();
+        let Some(at) = next else { return };
         self.sleep.as_mut().reset(clock.instant(at).into());
         if self.sleep.as_mut().poll(context).is_ready() {
             context.waker().wake_by_ref();
@@ -281,16 +294,29 @@ impl Datagrams {
     }
 
     /// Sends what belongs to no session.
-    fn send_clear(&mut self) {
+    fn send_clear(&mut self, now: Timestamp) {
         while let Some((route, packet)) = self.endpoint.poll_packet() {
-            self.send(route, Codepoint::NotCapable, &packet);
+            self.send(now, route, Codepoint::NotCapable, &packet);
         }
     }
 
     /// Hands to the kernel what waits to be sent together.
-    pub(super) fn flush_sockets(&mut self) {
+    fn flush_sockets(&mut self, now: Timestamp) {
+        while let Some(held) = self.lab.as_mut().and_then(|lab| lab.poll(now, Way::Out)) {
+            self.hand_over(held.route, held.codepoint, &held.bytes);
+        }
         for socket in &mut self.sockets {
             socket.flush();
+        }
+    }
+
+    /// The last that is sent.
+    pub(super) fn end(&mut self, now: Timestamp) {
+        self.flush_sockets(now);
+        if let Some(lab) = &self.lab {
+            let [(sent, sent_lost), (came, came_lost)] =
+                [Way::Out, Way::Back].map(|it| lab.losses(it));
+            info!(sent, sent_lost, came, came_lost, "datagrams in the laboratory");
         }
     }
 
@@ -300,7 +326,7 @@ impl Datagrams {
         let session = self.endpoint.session(id);
         let codepoint = session.map_or(Codepoint::NotCapable, |session| session.codepoint());
         while let Some(route) = self.endpoint.poll_session(now, id, &mut packet) {
-            self.send(route, codepoint, &packet);
+            self.send(now, route, codepoint, &packet);
             packet.clear();
         }
         self.packet = packet;
@@ -311,8 +337,14 @@ impl Datagrams {
         }
     }
 
-    fn send(&mut self, route: Route, codepoint: Codepoint, packet: &[u8]) {
-        if let Some(socket) = self.sockets.get_mut(usize::from(route.socket())) {
+    fn send(&mut self, now: Timestamp, route: Route, codepoint: Codepoint, packet: &[u8]) {
+        if !holds(&mut self.lab, now, Way::Out, (route, codepoint), packet) {
+            self.hand_over(route, codepoint, packet);
+        }
+    }
+
+    fn hand_over(&mut self, route: Route, codepoint: Codepoint, packet: &[u8]) {
+        if let Some(socket) = self.sockets.get_mut(usize::from(route.socket)) {
             socket.send(route, codepoint, packet);
         }
     }
@@ -333,4 +365,15 @@ impl Datagrams {
             self.due.insert(id, at);
         }
     }
+}
+
+/// Whether the laboratory, if there is one, decides when this datagram goes on, or that it does not.
+fn holds(
+    lab: &mut Option<Path>,
+    now: Timestamp,
+    way: Way,
+    route: (Route, Codepoint),
+    datagram: &[u8],
+) -> bool {
+    lab.as_mut().is_some_and(|lab| lab.takes(now, way, route, datagram))
 }

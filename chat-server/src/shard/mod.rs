@@ -619,7 +619,7 @@ impl Shard {
         }
         self.outgoing.post(&self.around.hub);
         if let Some(datagrams) = &mut self.datagrams {
-            datagrams.flush_sockets();
+            datagrams.end(self.around.clock.now());
         }
         self.stopped = true;
     }
