@@ -4,77 +4,19 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    path::Path,
-    thread::JoinHandle,
+    net::TcpStream,
     time::{Duration, Instant},
 };
 
-use chat_server::{Server, config::Config, operator::OperatorRequest, server::Controller};
+use chat_server::{Server, config::Config};
 use protocol::{
-    ids::RelayKey,
     limits::PACKET_BYTES_BEFORE_LOGIN_MAX,
     message::{ClientMessage, RelayMessage},
 };
 
+#[allow(dead_code, reason = "each test binary uses another part")]
 mod client;
-use client::{Client, Identity};
-
-/// A serving relay; stopped when dropped.
-struct Relay {
-    address: SocketAddr,
-    key: RelayKey,
-    controller: Controller,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Relay {
-    fn start(data_dir: &Path, adjust: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::default();
-        config.settings.server.listen = vec!["127.0.0.1:0".parse().unwrap()];
-        data_dir.clone_into(&mut config.settings.server.data_dir);
-        config.settings.server.drain = Duration::ZERO;
-        adjust(&mut config);
-        let server = Server::bind(config).unwrap();
-        let (address, key) = (server.local_addrs()[0], server.relay_key());
-        let controller = server.controller();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(server.serve()).unwrap();
-        });
-        Self { address, key, controller, thread: Some(thread) }
-    }
-
-    fn attach_new(&self, identity: &Identity) -> Client {
-        Client::attached(self.address, self.key, identity, identity.register())
-    }
-
-    fn attach(&self, identity: &Identity) -> Client {
-        Client::attached(self.address, self.key, identity, identity.attach())
-    }
-
-    fn ask(&self, request: &str) -> Result<String, String> {
-        let request: OperatorRequest = request.parse().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(self.controller.ask(request))
-    }
-
-    fn stop(mut self) {
-        self.controller.stop();
-        self.thread.take().unwrap().join().unwrap();
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.controller.stop();
-        if let Some(thread) = self.thread.take()
-            && !std::thread::panicking()
-        {
-            thread.join().unwrap();
-        }
-    }
-}
+use client::{Identity, relay::Relay, stream::Client};
 
 /// True if the relay closes the connection without an answer, or refuses it.
 fn is_closed(stream: &mut TcpStream) -> bool {

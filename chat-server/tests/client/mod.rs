@@ -1,18 +1,15 @@
 //! A blocking client, as small as the protocol allows.
 
-use std::{
-    collections::VecDeque,
-    io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    sync::Arc,
-    time::Duration,
-};
+pub(crate) mod datagrams;
+pub(crate) mod relay;
+pub(crate) mod stream;
+
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use protocol::{
     channel::keys::{SigningKey, StaticKey},
-    connection::{Connection, InitiatorConfig, ReceivedKind},
     entropy::Entropy,
-    ids::{ConversationId, Counter, DeviceId, RelayKey, Seq},
+    ids::{ConversationId, Counter, DeviceId, Seq},
     message::{
         ClientMessage, MessageReader, RelayMessage,
         account::GenesisLink,
@@ -26,7 +23,7 @@ use protocol::{
 use serde_bytes::ByteBuf;
 
 /// How long an answer may take before a test fails. Far more than any takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A device's keys and the account it founds.
 pub(crate) struct Identity {
@@ -53,6 +50,10 @@ impl Identity {
         Self { channel_key, signing_key, genesis: genesis.encode(), name: name.to_owned() }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn device(&self) -> DeviceId {
         self.signing_key.device_id()
     }
@@ -74,52 +75,38 @@ impl Identity {
     }
 }
 
+/// How a client is connected.
+pub(crate) trait Link {
+    /// Sends a run of messages, each with its length.
+    fn send(&mut self, content: &[u8]) -> io::Result<()>;
+
+    /// Waits, and appends what has arrived, likewise.
+    fn receive(&mut self, content: &mut Vec<u8>) -> io::Result<()>;
+}
+
 /// One connection.
-pub(crate) struct Client {
-    stream: TcpStream,
-    connection: Connection,
-    unread: Vec<u8>,
+pub(crate) struct Client<L> {
+    pub(crate) link: L,
     messages: VecDeque<Vec<u8>>,
 }
 
-impl Client {
-    /// Connects and completes the handshake.
-    pub(crate) fn connect(
-        relay: SocketAddr,
-        key: RelayKey,
-        identity: &Identity,
-    ) -> io::Result<Self> {
-        let stream = TcpStream::connect(relay)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        let config = InitiatorConfig::new(key, Arc::clone(&identity.channel_key));
-        let connection = Connection::initiator(&config, &mut Entropy::system()).unwrap();
-        let mut client = Self { stream, connection, unread: Vec::new(), messages: VecDeque::new() };
-        let init = client.connection.poll_transmit().unwrap();
-        client.stream.write_all(&init)?;
-        while !client.connection.is_established() {
-            client.receive()?;
-        }
-        Ok(client)
+impl<L: Link> Client<L> {
+    /// A client whose handshake is complete.
+    pub(crate) const fn new(link: L) -> Self {
+        Self { link, messages: VecDeque::new() }
     }
 
-    /// Connects and attaches; returns when the welcome is there.
-    pub(crate) fn attached(
-        relay: SocketAddr,
-        key: RelayKey,
-        identity: &Identity,
-        attach: Attach,
-    ) -> Self {
-        let mut client = Self::connect(relay, key, identity).unwrap();
-        client.send(&ClientMessage::Attach(attach)).unwrap();
-        client.wait(|message| matches!(message, RelayMessage::Welcome(_)).then_some(()));
-        client
+    /// Attaches; returns when the welcome is there.
+    pub(crate) fn attached(mut self, attach: Attach) -> Self {
+        self.send(&ClientMessage::Attach(attach)).unwrap();
+        self.wait(|message| matches!(message, RelayMessage::Welcome(_)).then_some(()));
+        self
     }
 
     pub(crate) fn send(&mut self, message: &ClientMessage<'_>) -> io::Result<()> {
-        let mut packet = Vec::new();
-        self.connection.seal(&mut packet, |out| message.append_to(out)).unwrap();
-        self.stream.write_all(&packet)
+        let mut content = Vec::new();
+        message.append_to(&mut content);
+        self.link.send(&content)
     }
 
     /// Waits for the message that `pick` likes; others are dropped.
@@ -163,6 +150,24 @@ impl Client {
         counter: u64,
         body: &[u8],
     ) -> Accepted {
+        self.begin_to_say(identity, conversation, counter, body);
+        self.wait(|message| match message {
+            RelayMessage::Accepted(accepted) if accepted.counter == Counter(counter) => {
+                Some(accepted)
+            }
+            RelayMessage::Rejected(rejected) => panic!("rejected: {}", rejected.refusal),
+            _ => None,
+        })
+    }
+
+    /// Sends a message.
+    pub(crate) fn begin_to_say(
+        &mut self,
+        identity: &Identity,
+        conversation: ConversationId,
+        counter: u64,
+        body: &[u8],
+    ) {
         let envelope = Envelope {
             version: ENVELOPE_VERSION,
             device: identity.device(),
@@ -181,13 +186,6 @@ impl Client {
             body: body.to_vec().into(),
         }))
         .unwrap();
-        self.wait(|message| match message {
-            RelayMessage::Accepted(accepted) if accepted.counter == Counter(counter) => {
-                Some(accepted)
-            }
-            RelayMessage::Rejected(rejected) => panic!("rejected: {}", rejected.refusal),
-            _ => None,
-        })
     }
 
     /// Waits until a record with this body comes; its place.
@@ -204,22 +202,10 @@ impl Client {
     }
 
     fn receive(&mut self) -> io::Result<()> {
-        let mut buffer = [0; 16 << 10];
-        let read = self.stream.read(&mut buffer)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.unread.extend_from_slice(&buffer[..read]);
-        loop {
-            let received = self.connection.receive(&mut self.unread).map_err(io::Error::other)?;
-            let Some(received) = received else { return Ok(()) };
-            let consumed = received.consumed;
-            if let ReceivedKind::Content(content) = received.kind {
-                self.messages
-                    .extend(MessageReader::new(content).map(|message| message.unwrap().to_vec()));
-            }
-            self.unread.drain(..consumed);
-        }
+        let mut content = Vec::new();
+        self.link.receive(&mut content)?;
+        self.messages.extend(MessageReader::new(&content).map(|message| message.unwrap().to_vec()));
+        Ok(())
     }
 }
 
