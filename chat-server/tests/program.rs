@@ -172,3 +172,58 @@ fn the_operator_works_without_a_running_relay_too() {
     let again = run(&other, &["restore", backup.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(1), "never over another relay's data");
 }
+
+#[cfg(not(feature = "lab"))]
+#[test]
+fn a_build_without_the_lab_knows_nothing_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = run(dir.path(), &["--lab", "loss 10%"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    assert!(said.starts_with("error: unexpected argument '--lab' found"), "{said}");
+    let binary = fs::read(env!("CARGO_BIN_EXE_chat-server")).unwrap();
+    for word in ["drain", "lab-seed", "LABORATORY"] {
+        let is_there = binary.windows(word.len()).any(|bytes| bytes == word.as_bytes());
+        assert_eq!(is_there, word == "drain", "{word}");
+    }
+}
+
+#[cfg(feature = "lab")]
+#[test]
+fn the_lab_says_loudly_that_it_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = ["--lab", "loss 10%", "--lab", "in delay 20ms", "--lab-seed", "7"];
+    let mut relay = Serving::start(dir.path(), &flags);
+    assert_eq!(relay.field("lab="), "on");
+    relay.signal(Signal::TERM);
+    assert!(relay.child.wait().unwrap().success());
+    let mut log = String::new();
+    relay.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    let told = "out: loss 10%; in: delay 20ms, loss 10%; seed 7; for 127.0.0.0/8 ::1";
+    let banner = format!("LABORATORY: bad paths on purpose, {told}; TCP is left alone");
+    let line = log.lines().find(|line| line.contains(&banner)).expect(&log);
+    assert!(line.contains("level=warn"), "{line}");
+    let checked = text(&run(dir.path(), &[&["check-config"], &flags[..]].concat()).stdout);
+    assert!(checked.ends_with(&format!("\n# laboratory: {told}\n")), "{checked}");
+}
+
+#[cfg(feature = "lab")]
+#[test]
+fn the_lab_is_asked_for_by_flags_and_by_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("relay.toml");
+    for setting in ["[server]\nlab = \"loss 10%\"\n", "[lab]\nfaults = \"loss 10%\"\n"] {
+        fs::write(&file, setting).unwrap();
+        let output = run(dir.path(), &["--config", file.to_str().unwrap(), "check-config"]);
+        assert_eq!(output.status.code(), Some(2), "{setting}");
+    }
+    for (variable, code) in [("CHAT_SERVER__SERVER__LAB", 2), ("CHAT_SERVER_LAB", 0), ("LAB", 0)] {
+        let mut command = program(dir.path());
+        let output = command.env(variable, "loss 10%").arg("check-config").output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{variable}");
+        assert!(!text(&output.stdout).contains("laboratory"), "{variable}");
+    }
+    let wrong = run(dir.path(), &["--lab", "lose 10%"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("there is no fault \"lose\""));
+}

@@ -14,7 +14,7 @@ use super::{Allowed, LabSettings, Network};
 pub struct LabFlags {
     /// Make the paths of clients on this machine worse, in the words of their /net: 'loss 10%',
     /// 'out delay 80ms' (what the relay sends), 'profile wifi-bad'. Datagrams only, TCP is left
-    /// alone; repeatable.
+    /// alone; repeatable. Neither file nor environment can ask for it.
     #[arg(long, value_name = "FAULT", global = true, value_parser = order)]
     lab: Vec<Order>,
     /// Decides what is left to chance.
