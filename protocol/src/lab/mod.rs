@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   fault       what a path does to datagrams, and the fate of each     words     how people write it
-//!   live        faults of a running client or relay                jitter    how their times vary
+//!   live        faults of a running client or relay                     jitter    how their times vary
 //!   network     datagrams in virtual time
 //!   strategy    ways to live with that: the textbook's, TCP's, KCP's, ours
 //!   experiment  one of them on a path, and everything that happens      theory    what to expect
