@@ -128,6 +128,33 @@ fn two_people_talk_within_a_minute_in_a_large_window() {
 }
 
 #[test]
+fn two_homes_of_one_login_are_two_people_and_no_name_is_doubted() {
+    let machine = Machine::fresh();
+    let first = machine.open("a", USUAL);
+    first.wait_for("Your name: somebody");
+    first.type_keys("<enter>");
+    first.wait_for("No relay is known here");
+    first.type_keys("t");
+    wait_for_lobby(&first);
+    let second = machine.open("b", USUAL);
+    second.wait_for("Your name: somebody");
+    second.type_keys("<enter>");
+    wait_for_lobby(&second);
+    second.wait_for("somebody2 @");
+    first.type_keys("hello<enter>");
+    second.type_keys("hello too<enter>");
+    for pty in [&first, &second] {
+        let row = |screen: &Screen, words| screen.row(words).unwrap_or_default().to_owned();
+        pty.wait_until("both speak", |screen| {
+            row(screen, "hello").contains("somebody ") && row(screen, "too").contains("somebody2 ")
+        });
+        assert!(!pty.screen().to_string().contains("(!)"), "{}", pty.screen());
+    }
+    leave(second);
+    leave(first);
+}
+
+#[test]
 fn leaving_at_the_first_question_leaves_nothing_behind() {
     let machine = Machine::fresh();
     let mut pty = machine.open("ada", USUAL);

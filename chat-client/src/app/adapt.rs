@@ -45,7 +45,8 @@ impl Own {
 
 /// The status line's part of a status.
 pub(super) fn link(status: &Status, now: WallTime) -> Link {
-    let name = status.account.as_ref().map_or(&status.wanted_name, |info| &info.name);
+    // The name that is wanted may be somebody else's.
+    let name = status.account.as_ref().map(|info| info.name.clone()).unwrap_or_default();
     let relay = if status.relay_name.is_empty() {
         status.addresses.first().cloned().unwrap_or_default()
     } else {
@@ -74,7 +75,7 @@ pub(super) fn link(status: &Status, now: WallTime) -> Link {
     };
     let round_trip = status.round_trip_us.map(Duration::from_micros);
     let faults = faults(&status.faults, now);
-    Link { relay, name: name.clone(), transport, round_trip, state, faults }
+    Link { relay, name, transport, round_trip, state, faults }
 }
 
 /// What is made to go wrong, by this clock.

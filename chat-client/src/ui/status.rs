@@ -17,7 +17,8 @@ pub(super) fn draw(app: &App, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let cells = usize::from(area.width);
     let mut who = text::cell(&app.link.name);
     if !app.link.relay.is_empty() {
-        who = format!("{who} @ {}", text::cell(&app.link.relay));
+        let at = if who.is_empty() { "@" } else { " @" };
+        who = format!("{who}{at} {}", text::cell(&app.link.relay));
     }
     let (state, style) = state(app, theme);
     let waiting = match app.waiting() {
