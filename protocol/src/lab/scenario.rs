@@ -11,7 +11,7 @@ use super::{
     expect::{BadExpect, Expect},
     experiment::{Broken, Change, Experiment, Run, Traffic},
     fault::Faults,
-    strategy::{GoBackN, Kcp, Ours, SelectiveRepeat, StopAndWait, Tcp, Timer},
+    strategy::{GoBackN, Kcp, Ours, Receiver, SelectiveRepeat, Sender, StopAndWait, Tcp, Timer},
     words::{self, BadFault},
 };
 use crate::{
@@ -196,15 +196,23 @@ impl Strategy {
     ///
     /// What it did wrong, which none of these should.
     pub fn run(self, experiment: &Experiment) -> Result<Run, Broken> {
+        experiment.run(self.halves(Timestamp::ZERO, experiment.round_trip()))
+    }
+
+    /// Both halves of a session that begins now, on a path that is known to take so long there and
+    /// back.
+    pub fn halves(
+        self,
+        now: Timestamp,
+        round_trip: Duration,
+    ) -> (Box<dyn Sender + Send>, Box<dyn Receiver + Send>) {
         match self {
-            Self::StopAndWait => experiment.run(StopAndWait::new(Timer::adaptive())),
-            Self::GoBackN => experiment.run(GoBackN::new(Timer::adaptive(), WINDOW)),
-            Self::SelectiveRepeat => {
-                experiment.run(SelectiveRepeat::new(Timer::adaptive(), WINDOW))
-            }
-            Self::Tcp => experiment.run(Tcp::new()),
-            Self::Kcp => experiment.run(Kcp::new()),
-            Self::Ours => experiment.run(ours(experiment.round_trip())),
+            Self::StopAndWait => boxed(StopAndWait::new(Timer::adaptive())),
+            Self::GoBackN => boxed(GoBackN::new(Timer::adaptive(), WINDOW)),
+            Self::SelectiveRepeat => boxed(SelectiveRepeat::new(Timer::adaptive(), WINDOW)),
+            Self::Tcp => boxed(Tcp::new()),
+            Self::Kcp => boxed(Kcp::new()),
+            Self::Ours => boxed(ours(now, round_trip)),
         }
     }
 
@@ -221,7 +229,7 @@ impl Strategy {
         if self != Self::Ours {
             return Ok(Recorded { run: self.run(experiment)?, sessions: None });
         }
-        let (mut sender, mut receiver) = ours(experiment.round_trip());
+        let (mut sender, mut receiver) = ours(Timestamp::ZERO, experiment.round_trip());
         sender.record(payloads);
         receiver.record(payloads);
         let (run, (sender, receiver)) = experiment.run_and_return((sender, receiver))?;
@@ -239,9 +247,15 @@ pub struct Recorded {
 }
 
 /// Our transport, as it is behind a handshake that took so long.
-fn ours(round_trip: Duration) -> (Ours, Ours) {
+fn ours(now: Timestamp, round_trip: Duration) -> (Ours, Ours) {
     let measured = round_trip.max(Duration::from_millis(1));
-    Ours::new(Timestamp::ZERO, Algorithm::default(), Some(measured))
+    Ours::new(now, Algorithm::default(), Some(measured))
+}
+
+fn boxed<S: Sender + Send + 'static, R: Receiver + Send + 'static>(
+    (sender, receiver): (S, R),
+) -> (Box<dyn Sender + Send>, Box<dyn Receiver + Send>) {
+    (Box::new(sender), Box::new(receiver))
 }
 
 impl fmt::Display for Strategy {

@@ -10,6 +10,7 @@
 //! tape, and say of each packet what is in it and why it leaves ([`Label`]): that is what an
 //! experiment records. Anybody can write another one and run it beside these.
 
+mod boxed;
 mod go_back_n;
 mod in_order;
 mod kcp;

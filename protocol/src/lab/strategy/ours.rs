@@ -28,6 +28,8 @@ pub struct Ours {
     messages: VecDeque<Vec<u8>>,
     /// By stream and the offset where it began: where it ended, and the packet that carried it first.
     first: BTreeMap<(u8, u64), (u64, u64)>,
+    /// The other end broke the rules, as only one on another host can: nothing more is taken from it.
+    is_broken: bool,
     /// What the transport did, if that is recorded.
     trace: Vec<Event>,
 }
@@ -40,6 +42,7 @@ impl Ours {
             overhead,
             messages: VecDeque::new(),
             first: BTreeMap::new(),
+            is_broken: false,
             trace: Vec::new(),
         };
         let [sender, receiver] = OVERHEAD_BYTES.map(end);
@@ -60,9 +63,9 @@ impl Ours {
         let Some((number, rest)) = packet.split_first_chunk() else { return };
         let number = u64::from_be_bytes(*number);
         let Some(content) = rest.get(self.peer_padding()..) else { return };
-        if !self.transport.is_known(number) {
-            // A violation would be a mistake of ours, and is for the tests of the transport.
-            let _ = self.transport.handle_packet(now, number, Codepoint::NotCapable, content);
+        if !self.is_broken && !self.transport.is_known(number) {
+            let taken = self.transport.handle_packet(now, number, Codepoint::NotCapable, content);
+            self.is_broken = taken.is_err();
             self.trace.extend(self.transport.take_trace());
         }
     }

@@ -72,7 +72,9 @@ impl Sender for SelectiveRepeat {
 
     fn handle_packet(&mut self, now: Timestamp, packet: &[u8]) {
         let Some(Packet::Ack { number }) = wire::read(packet) else { return };
-        let at = number.checked_sub(self.base).and_then(|at| usize::try_from(at).ok());
+        // What was never sent has not arrived, whoever says so.
+        let at = number.checked_sub(self.base).filter(|_| number < self.next);
+        let at = at.and_then(|at| usize::try_from(at).ok());
         let Some(under) = at.and_then(|at| self.messages.get_mut(at)) else { return };
         if let (State::Sent(sent_at), 1) = (under.state, under.tries) {
             self.timer.measure(now.since(sent_at));

@@ -19,6 +19,9 @@ const DUPLICATE_THRESHOLD: usize = 3;
 const RANGES_MAX: usize = 3;
 /// How long an acknowledgement is held back.
 const ACK_DELAY: Duration = Duration::from_millis(40);
+/// Segments from the first missing one on that the receiver keeps, and the sender therefore sends: the
+/// six megabytes that Linux gives a connection at most, in full segments.
+const RECEIVE_WINDOW: u64 = 4_096;
 
 /// The sender.
 #[derive(Clone, Debug)]
@@ -123,14 +126,19 @@ impl Tcp {
 
     /// Marks what was acknowledged above the first gap, and what that shows to be lost.
     fn keep(&mut self, ranges: impl Iterator<Item = Range<u64>>) {
-        for number in ranges.flatten() {
-            let at = number.checked_sub(self.base).and_then(|at| usize::try_from(at).ok());
-            if let Some(segment) = at.and_then(|at| self.segments.get_mut(at)) {
+        let sent = usize::try_from(self.next - self.base).unwrap_or(usize::MAX);
+        let base = self.base;
+        // Whatever the receiver says, only what was sent can have arrived.
+        let place = |number: u64| {
+            usize::try_from(number.saturating_sub(base)).map_or(sent, |at| at.min(sent))
+        };
+        for range in ranges {
+            let (start, end) = (place(range.start), place(range.end));
+            for segment in self.segments.range_mut(start.min(end)..end) {
                 segment.state = State::Kept;
             }
         }
         let mut above = self.sent().filter(|segment| segment.state == State::Kept).count();
-        let sent = usize::try_from(self.next - self.base).unwrap_or(usize::MAX);
         let mut is_any_lost = false;
         for segment in self.segments.iter_mut().take(sent) {
             match segment.state {
@@ -182,6 +190,9 @@ impl Sender for Tcp {
         }
         let is_due = |segment: &Segment| matches!(segment.state, State::Unsent | State::Lost(_));
         let at = self.segments.iter().position(is_due)?;
+        if at as u64 >= RECEIVE_WINDOW {
+            return None;
+        }
         let number = self.base + at as u64;
         let segment = &mut self.segments[at];
         let cause = match segment.state {
@@ -245,6 +256,9 @@ impl TcpReceiver {
 impl Receiver for TcpReceiver {
     fn handle_packet(&mut self, now: Timestamp, packet: &[u8]) {
         let Some((number, message)) = wire::read_data(packet) else { return };
+        if number >= self.next + RECEIVE_WINDOW {
+            return;
+        }
         let is_in_order = number == self.next && self.early.is_empty();
         if number >= self.next {
             self.early.insert(number, message.to_vec());
