@@ -6,7 +6,7 @@
 //!   network     datagrams in virtual time
 //!   strategy    ways to live with that: the textbook's, TCP's, KCP's, ours
 //!   experiment  one of them on a path, and everything that happens      theory    what to expect
-//!   stage       while it goes on
+//!   stage       while it goes on                                        remote    receivers elsewhere
 //!   scenario    an experiment with its strategies                       expect    what is expected of it
 //!   sweep       the textbook's strategies, measured beside it
 //!   qlog        what happened, for qvis                                 pcapng    and for Wireshark
@@ -23,6 +23,7 @@ pub mod live;
 pub mod network;
 pub mod pcapng;
 pub mod qlog;
+pub mod remote;
 pub mod scenario;
 pub mod session_trace;
 pub mod stage;

@@ -25,7 +25,7 @@ use crate::{
 /// Messages of one scenario at most: a run keeps every event.
 const MESSAGES_MAX: u32 = 100_000;
 /// Bytes of a message at most.
-const MESSAGE_BYTES_MAX: usize = 1_000;
+pub(super) const MESSAGE_BYTES_MAX: usize = 1_000;
 /// Longest virtual time.
 const LASTS_MAX: Duration = Duration::from_secs(3_600);
 /// Windows of the strategies that have a fixed one, in packets.
@@ -165,7 +165,8 @@ pub enum BadScenario {
 }
 
 impl Strategy {
-    /// All, in the order in which they were invented.
+    /// All, in the order in which they were invented. Their places are on the wire of
+    /// [`remote`](super::remote).
     pub const ALL: [Self; 6] =
         [Self::StopAndWait, Self::GoBackN, Self::SelectiveRepeat, Self::Tcp, Self::Kcp, Self::Ours];
 

@@ -107,8 +107,13 @@ impl<'e, S: Sender, R: Receiver> Stage<'e, S, R> {
         &self.run
     }
 
+    /// The receiver.
+    pub const fn receiver(&self) -> &R {
+        &self.receiver
+    }
+
     /// The receiver, for whoever brings it something from elsewhere.
-    pub const fn receiver(&mut self) -> &mut R {
+    pub const fn receiver_mut(&mut self) -> &mut R {
         &mut self.receiver
     }
 

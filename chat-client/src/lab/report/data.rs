@@ -35,9 +35,7 @@ const CURVE_POINTS_MAX: usize = 4_000;
 const LATENCY_STEP: usize = 200;
 
 /// Why packets leave: places in [`kinds`].
-const CAUSES: [Cause; 5] =
-    [Cause::First, Cause::Timeout, Cause::Overtaken, Cause::GoBack, Cause::Copy];
-const ACK: usize = CAUSES.len();
+const ACK: usize = Cause::ALL.len();
 /// Why they do not arrive: places in [`fates`], behind those that do.
 const DROPS: [Drop; 4] = [Drop::Lost, Drop::Blackout, Drop::QueueFull, Drop::TooLarge];
 const ARRIVED: usize = 0;
@@ -54,7 +52,7 @@ pub(super) struct Word {
 
 /// Kinds of packets, by the number that stands in a packet's row.
 pub(super) fn kinds() -> Vec<Word> {
-    let causes = CAUSES.map(|cause| Word { name: cause.name(), words: words::cause(cause) });
+    let causes = Cause::ALL.map(|cause| Word { name: cause.name(), words: words::cause(cause) });
     causes.into_iter().chain([Word { name: "ack", words: words::ACK }]).collect()
 }
 
@@ -214,7 +212,7 @@ fn packets(events: &[Event]) -> Vec<PacketRow> {
             What::Sent { way, packet, bytes, label } if rows.len() < PACKETS_MAX => {
                 let (kind, number) = match label {
                     Label::Data { number, cause } => {
-                        (CAUSES.iter().position(|it| *it == cause).unwrap_or(0), number)
+                        (Cause::ALL.iter().position(|it| *it == cause).unwrap_or(0), number)
                     }
                     Label::Ack { number } => (ACK, number),
                 };

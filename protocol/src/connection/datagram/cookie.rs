@@ -14,18 +14,18 @@ const COOKIE_TIME: Duration = Duration::from_secs(10);
 const COOKIE_BYTES: usize = 8 + 32;
 
 /// Makes cookies and knows its own again.
-pub(super) struct Cookies {
+pub(crate) struct Cookies {
     key: hmac::Key,
 }
 
 impl Cookies {
     /// With a key that nobody else has, and that is gone when the relay stops.
-    pub(super) fn new(entropy: &mut Entropy) -> Self {
+    pub(crate) fn new(entropy: &mut Entropy) -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &entropy.bytes::<32>()) }
     }
 
     /// One for whoever sent this init from there.
-    pub(super) fn make<A: Address>(
+    pub(crate) fn make<A: Address>(
         &self,
         now: Timestamp,
         from: A,
@@ -40,7 +40,7 @@ impl Cookies {
     }
 
     /// Whether it was made for this init and this address, not long ago.
-    pub(super) fn is_ours<A: Address>(
+    pub(crate) fn is_ours<A: Address>(
         &self,
         now: Timestamp,
         from: A,

@@ -133,7 +133,7 @@ struct Knock<A> {
 /// All of a handshake-init but its cookie. An attempt id alone is no name: anybody can use one that
 /// they have seen.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct InitDigest(pub(super) [u8; 32]);
+pub(crate) struct InitDigest(pub(crate) [u8; 32]);
 
 impl InitDigest {
     fn of(init: &HandshakeInit<'_>) -> Self {

@@ -22,3 +22,4 @@ pub use self::{
     header::shard_of,
     session::{Received, Session, SessionError},
 };
+pub(crate) use self::{cookie::Cookies, endpoint::InitDigest};

@@ -123,6 +123,10 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All. Their places are on the wire of [`remote`](super::remote).
+    pub const ALL: [Self; 5] =
+        [Self::First, Self::Timeout, Self::Overtaken, Self::GoBack, Self::Copy];
+
     /// Why a packet of a session of ours left, if it carries messages.
     pub const fn of(reason: Reason) -> Option<Self> {
         match reason {

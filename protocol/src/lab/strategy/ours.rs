@@ -19,6 +19,8 @@ use crate::{
 const OVERHEAD_BYTES: [usize; 2] = [30, 22];
 /// In front of each message: its length.
 const LENGTH_BYTES: usize = 4;
+/// Largest number of a packet: what an acknowledgement can name (RFC 9000 §12.3).
+const NUMBER_MAX: u64 = (1 << 62) - 1;
 
 /// Either end.
 #[derive(Clone, Debug)]
@@ -63,7 +65,10 @@ impl Ours {
         let Some((number, rest)) = packet.split_first_chunk() else { return };
         let number = u64::from_be_bytes(*number);
         let Some(content) = rest.get(self.peer_padding()..) else { return };
-        if !self.is_broken && !self.transport.is_known(number) {
+        if number > NUMBER_MAX || self.is_broken {
+            return;
+        }
+        if !self.transport.is_known(number) {
             let taken = self.transport.handle_packet(now, number, Codepoint::NotCapable, content);
             self.is_broken = taken.is_err();
             self.trace.extend(self.transport.take_trace());

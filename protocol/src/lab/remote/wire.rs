@@ -1,0 +1,247 @@
+//! What a datagram says, as bytes. The format is in the module above.
+
+use std::time::Duration;
+
+use super::{Given, Plan, RunName};
+use crate::lab::{
+    scenario::{MESSAGE_BYTES_MAX, Strategy},
+    strategy::{Cause, Label, Outgoing},
+};
+
+/// In front of every datagram.
+const MAGIC: [u8; 4] = *b"LAB1";
+/// Bytes of a datagram that asks: more than of the answer to it.
+const ASK_BYTES: usize = 128;
+const PLAN_BYTES: usize = 8;
+const GIVEN_BYTES: usize = 1 + 4;
+
+/// What a datagram says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said<'d> {
+    Ask(Plan),
+    Cookie(&'d [u8]),
+    Begin(Plan, &'d [u8]),
+    Begun,
+    Refused,
+    Packet(&'d [u8]),
+    Answer(Vec<Given>, Option<Outgoing>),
+    Look(u32),
+    Seen(u32, Vec<Given>),
+    Leave,
+}
+
+impl<'d> Said<'d> {
+    pub(super) fn encode(&self, run: RunName) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(self.kind());
+        bytes.extend(run);
+        match self {
+            Self::Ask(plan) => {
+                bytes.extend(plan.encode());
+                bytes.resize(ASK_BYTES, 0);
+            }
+            Self::Cookie(rest) | Self::Packet(rest) => bytes.extend(*rest),
+            Self::Begin(plan, cookie) => {
+                bytes.extend(plan.encode());
+                bytes.extend(*cookie);
+            }
+            Self::Begun | Self::Refused | Self::Leave => {}
+            Self::Answer(report, packet) => {
+                encode_report(report, &mut bytes);
+                if let Some(Outgoing { bytes: packet, label }) = packet {
+                    bytes.extend(encode_label(*label));
+                    bytes.extend(packet);
+                }
+            }
+            Self::Look(number) => bytes.extend(number.to_be_bytes()),
+            Self::Seen(number, report) => {
+                bytes.extend(number.to_be_bytes());
+                encode_report(report, &mut bytes);
+            }
+        }
+        bytes
+    }
+
+    /// `None` if it is nothing of the kind: anybody can send anything.
+    pub(super) fn decode(datagram: &'d [u8]) -> Option<(RunName, Self)> {
+        let rest = datagram.strip_prefix(&MAGIC)?;
+        let (kind, rest) = rest.split_first()?;
+        let (run, rest) = rest.split_first_chunk()?;
+        let said = match kind {
+            0 if datagram.len() >= ASK_BYTES => Self::Ask(Plan::decode(*rest.first_chunk()?)?),
+            1 => Self::Cookie(rest),
+            2 => {
+                let (plan, cookie) = rest.split_first_chunk()?;
+                Self::Begin(Plan::decode(*plan)?, cookie)
+            }
+            3 => Self::Begun,
+            4 => Self::Refused,
+            5 => Self::Packet(rest),
+            6 => {
+                let (report, rest) = decode_report(rest)?;
+                let packet = if rest.is_empty() { None } else { Some(decode_outgoing(rest)?) };
+                Self::Answer(report, packet)
+            }
+            7 => Self::Look(u32::from_be_bytes(*rest.first_chunk()?)),
+            8 => {
+                let (number, rest) = rest.split_first_chunk()?;
+                Self::Seen(u32::from_be_bytes(*number), decode_report(rest)?.0)
+            }
+            9 => Self::Leave,
+            _ => return None,
+        };
+        Some((*run, said))
+    }
+
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Ask(_) => 0,
+            Self::Cookie(_) => 1,
+            Self::Begin(..) => 2,
+            Self::Begun => 3,
+            Self::Refused => 4,
+            Self::Packet(_) => 5,
+            Self::Answer(..) => 6,
+            Self::Look(_) => 7,
+            Self::Seen(..) => 8,
+            Self::Leave => 9,
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn encode(self) -> [u8; PLAN_BYTES] {
+        let micros = u32::try_from(self.round_trip.as_micros()).unwrap_or(u32::MAX);
+        let mut bytes = [0; PLAN_BYTES];
+        bytes[0] = place_of(&Strategy::ALL, self.strategy);
+        bytes[1] = self.conversations;
+        bytes[2..4].copy_from_slice(&self.message_bytes.to_be_bytes());
+        bytes[4..].copy_from_slice(&micros.to_be_bytes());
+        bytes
+    }
+
+    fn decode([place, conversations, high, low, micros @ ..]: [u8; PLAN_BYTES]) -> Option<Self> {
+        let message_bytes = u16::from_be_bytes([high, low]);
+        let is_within = conversations > 0 && usize::from(message_bytes) <= MESSAGE_BYTES_MAX;
+        let strategy = *Strategy::ALL.get(usize::from(place)).filter(|_| is_within)?;
+        let round_trip = Duration::from_micros(u32::from_be_bytes(micros).into());
+        Some(Self { strategy, conversations, message_bytes, round_trip })
+    }
+}
+
+fn encode_report(report: &[Given], bytes: &mut Vec<u8>) {
+    let count = u8::try_from(report.len()).unwrap_or(u8::MAX);
+    bytes.push(count);
+    for Given { conversation, messages } in report.iter().take(count.into()) {
+        bytes.push(*conversation);
+        bytes.extend(messages.to_be_bytes());
+    }
+}
+
+fn decode_report(bytes: &[u8]) -> Option<(Vec<Given>, &[u8])> {
+    let (count, rest) = bytes.split_first()?;
+    let (entries, rest) = rest.split_at_checked(usize::from(*count) * GIVEN_BYTES)?;
+    let (entries, _) = entries.as_chunks::<GIVEN_BYTES>();
+    let given = |[conversation, messages @ ..]: &[u8; GIVEN_BYTES]| Given {
+        conversation: *conversation,
+        messages: u32::from_be_bytes(*messages),
+    };
+    Some((entries.iter().map(given).collect(), rest))
+}
+
+fn encode_label(label: Label) -> [u8; 9] {
+    let (kind, number) = match label {
+        Label::Ack { number } => (0, number),
+        Label::Data { number, cause } => (1 + place_of(&Cause::ALL, cause), number),
+    };
+    let mut bytes = [kind; 9];
+    bytes[1..].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+/// A label and its packet.
+fn decode_outgoing(bytes: &[u8]) -> Option<Outgoing> {
+    let (kind, rest) = bytes.split_first()?;
+    let (number, packet) = rest.split_first_chunk()?;
+    let number = u64::from_be_bytes(*number);
+    let label = match kind.checked_sub(1) {
+        None => Label::Ack { number },
+        Some(place) => Label::Data { number, cause: *Cause::ALL.get(usize::from(place))? },
+    };
+    Some(Outgoing { bytes: packet.to_vec(), label })
+}
+
+/// Where it stands among all.
+fn place_of<T: PartialEq>(all: &[T], one: T) -> u8 {
+    let place = all.iter().position(|it| *it == one).and_then(|place| u8::try_from(place).ok());
+    place.expect("all names every one of a few")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Strategy, *};
+
+    const PLAN: Plan = Plan {
+        strategy: Strategy::Kcp,
+        conversations: 3,
+        message_bytes: 200,
+        round_trip: Duration::from_millis(40),
+    };
+
+    #[test]
+    fn what_is_said_is_understood() {
+        let given = |conversation, messages| Given { conversation, messages };
+        let packet = |label| Some(Outgoing { bytes: vec![1, 2, 3], label });
+        let data = Label::Data { number: 9, cause: Cause::Copy };
+        for said in [
+            Said::Ask(PLAN),
+            Said::Cookie(b"cookie"),
+            Said::Begin(PLAN, b"cookie"),
+            Said::Begun,
+            Said::Refused,
+            Said::Packet(b"packet"),
+            Said::Answer(vec![given(0, 5), given(2, 70_000)], packet(Label::Ack { number: 7 })),
+            Said::Answer(vec![], packet(data)),
+            Said::Answer(vec![given(1, 1)], None),
+            Said::Look(8),
+            Said::Seen(8, vec![given(255, 1)]),
+            Said::Leave,
+        ] {
+            assert_eq!(Said::decode(&said.encode([9; 8])), Some(([9; 8], said)));
+        }
+    }
+
+    #[test]
+    fn an_ask_that_is_shorter_than_the_answer_is_none() {
+        let ask = Said::Ask(PLAN).encode([0; 8]);
+        assert_eq!(ask.len(), ASK_BYTES);
+        assert_eq!(Said::decode(&ask[..ASK_BYTES - 1]), None);
+    }
+
+    #[test]
+    fn a_plan_beyond_the_limits_is_none() {
+        let too_large = u16::try_from(MESSAGE_BYTES_MAX).expect("small") + 1;
+        for plan in [Plan { conversations: 0, ..PLAN }, Plan { message_bytes: too_large, ..PLAN }] {
+            assert_eq!(Said::decode(&Said::Ask(plan).encode([0; 8])), None);
+        }
+        let mut unknown = PLAN.encode();
+        unknown[0] = u8::try_from(Strategy::ALL.len()).expect("a few");
+        assert_eq!(Plan::decode(unknown), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_nothing_or_mean_one_thing(
+            kind in 0..11_u8,
+            rest in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let datagram = [&MAGIC[..], &[kind], &rest].concat();
+            if let Some((run, said)) = Said::decode(&datagram) {
+                let again = said.encode(run);
+                prop_assert_eq!(Said::decode(&again), Some((run, said)));
+            }
+        }
+    }
+}
