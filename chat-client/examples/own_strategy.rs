@@ -130,7 +130,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if let Some(path) = env::args().nth(2) {
         let command = format!("cargo run -p chat-client --example own_strategy -- {name}");
-        let page = report::of_run(Origin { command: &command, source: None }, &scenario, &outcomes);
+        let page = report::of_run(
+            Origin { command: &command, source: None, live: None },
+            &scenario,
+            &outcomes,
+        );
         file::save(Path::new(&path), report::MARK, &page, Overwrite::Ours)
             .map_err(|failure| failure.to_string())?;
     }

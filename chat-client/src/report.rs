@@ -2,7 +2,7 @@
 //!
 //! Every `help:` line of the program stands here, so that they can be read and tested in one place.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use protocol::{
     ids::{RelayKey, Seq},
@@ -95,6 +95,14 @@ pub enum Failure {
     /// The settings have mistakes.
     #[error("{0} settings cannot be used")]
     BadSettings(usize),
+    /// The receiver of a run in the laboratory is not there, or no longer.
+    #[error("the laboratory has no receiver at {address}")]
+    NoReceiver {
+        /// Where it should be.
+        address: SocketAddr,
+        /// What happened.
+        why: String,
+    },
     /// A run in the laboratory is not as the scenario expects.
     #[error("{0} expectations are not met")]
     Unmet(usize),
@@ -162,7 +170,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::BadSettings(_) | Self::HomeBusy { .. } => Exit::Usage,
-            Self::NoRelay | Self::Unreachable { .. } => Exit::Unreachable,
+            Self::NoRelay | Self::Unreachable { .. } | Self::NoReceiver { .. } => Exit::Unreachable,
             Self::NotTrusted { .. }
             | Self::OtherFingerprint { .. }
             | Self::OtherKey { .. }
@@ -205,6 +213,7 @@ impl Failure {
     fn causes(&self) -> Vec<String> {
         match self {
             Self::Unreachable { why }
+            | Self::NoReceiver { why, .. }
             | Self::Queued { why }
             | Self::NameChanged { why, .. }
             | Self::Store { why } => vec![why.clone()],
@@ -273,6 +282,9 @@ impl Failure {
                     "ask the person, by another way, whether this is them; if so:".into(),
                     format!("chat-client trust name @{name}"),
                 ];
+            }
+            Self::NoReceiver { address, .. } => {
+                return vec![format!("on that host: chat-client lab peer --listen udp:{address}")];
             }
             Self::Refused(refusal) => refusal_help(refusal.code),
             Self::Queued { .. } => &[
@@ -398,6 +410,10 @@ mod tests {
             Failure::Refused(Refusal::last(RefusalCode::NAME_TAKEN, "ada")),
             Failure::Queued { why: "relay not reachable".into() },
             Failure::NotFound { what: "#nowhere".into() },
+            Failure::NoReceiver {
+                address: SocketAddr::from(([192, 0, 2, 1], 4546)),
+                why: "nobody answers".into(),
+            },
             Failure::Timeout,
         ];
         for failure in &failures {

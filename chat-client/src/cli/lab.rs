@@ -1,11 +1,14 @@
 //! Arguments of `lab`.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Subcommand, builder::ValueHint};
 use protocol::lab::scenario::Strategy;
 
 use super::LabProxy;
+
+/// Where a peer listens unless told otherwise.
+const LISTEN: &str = "udp:127.0.0.1:4546";
 
 /// `lab`.
 #[derive(Subcommand, Debug)]
@@ -25,6 +28,8 @@ pub enum Lab {
     Theory(LabTheory),
     /// Prints Wireshark's dissector of our packets, in Lua
     Dissector,
+    /// Receives for runs elsewhere: lab run --live
+    Peer(LabPeer),
     /// Stands between any two programs and delays, loses, changes what they send
     Proxy(LabProxy),
 }
@@ -41,6 +46,13 @@ pub struct LabRun {
     /// Decides everything that is left to chance; the scenario's, if not given
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Has the receiver on another host, where chat-client lab peer runs, and takes real time
+    ///
+    /// Packets cross the real network. The faults act on this end, in both directions, and packets
+    /// with the same number meet the same fate as in virtual time. Times are real ones: a message has
+    /// arrived when this end hears of it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub live: Option<String>,
     /// Only this strategy; again for more
     #[arg(long, value_name = "STRATEGY", value_parser = strategy)]
     pub strategy: Vec<Strategy>,
@@ -56,6 +68,14 @@ pub struct LabRun {
     /// Overwrites files that are not of the laboratory
     #[arg(long)]
     pub force: bool,
+}
+
+/// `lab peer`.
+#[derive(Args, Debug)]
+pub struct LabPeer {
+    /// Where runs elsewhere reach it; this host alone unless told otherwise; port 0 takes a free one
+    #[arg(long, value_name = "udp:ADDR:PORT", value_parser = listen, default_value = LISTEN)]
+    pub listen: SocketAddr,
 }
 
 /// `lab theory`.
@@ -83,6 +103,11 @@ pub struct LabWatch {
     /// Begins with this strategy; s shows the next one
     #[arg(long, value_name = "STRATEGY", value_parser = strategy)]
     pub strategy: Option<Strategy>,
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let address = text.strip_prefix("udp:").unwrap_or(text);
+    address.parse().map_err(|_| format!("write an address and a port, as {LISTEN}"))
 }
 
 fn strategy(name: &str) -> Result<Strategy, String> {

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use protocol::ids::{DeviceId, Fingerprint, Seq};
 
 pub use self::{
-    lab::{Lab, LabRun, LabTheory, LabWatch},
+    lab::{Lab, LabPeer, LabRun, LabTheory, LabWatch},
     proxy::LabProxy,
 };
 use crate::{net::Transport, node::call::Target};
@@ -189,7 +189,7 @@ pub enum Command {
 impl Command {
     /// Whether it says something last when it is told to end, and so minds signals itself.
     pub const fn minds_signals(&self) -> bool {
-        matches!(self, Self::Lab(Lab::Proxy(_)))
+        matches!(self, Self::Lab(Lab::Proxy(_) | Lab::Peer(_)))
     }
 }
 

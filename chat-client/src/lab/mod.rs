@@ -8,14 +8,19 @@
 //!   report    for a browser                             trace   for other tools
 //!   ladder    packets one below the other               watch   a run, played
 //!   proxy     what makes things go wrong between any programs
+//!   remote    runs whose receiver is on another host
+//!   alarm     waiting, precisely                        sockets  for datagrams
 //! ```
 
+mod alarm;
 pub mod file;
 pub mod junit;
 pub mod ladder;
 pub mod outcome;
 pub mod proxy;
+pub mod remote;
 pub mod report;
+mod sockets;
 pub mod table;
 pub mod textbook;
 pub mod trace;

@@ -11,7 +11,7 @@ use std::{
 
 use protocol::{
     lab::{
-        experiment::{Broken, Experiment, Run},
+        experiment::{Run, Traffic},
         pcapng::Pcapng,
         qlog::{Qlog, Vantage},
         scenario::{Recorded, Strategy},
@@ -48,40 +48,41 @@ impl Traces {
         Ok(Self { directory, title: title.to_owned(), payloads })
     }
 
-    /// Runs a strategy and writes its trace: as its sender saw it, and for a session of ours as both
-    /// ends did.
+    /// Whether what messages say is in them.
+    pub const fn payloads(&self) -> Payloads {
+        self.payloads
+    }
+
+    /// Writes the trace of a run: as its sender saw it, and for a session of ours as each end did that
+    /// is on this host.
     ///
     /// # Errors
     ///
-    /// If a file is there already or cannot be written; inside, what the strategy did wrong.
-    pub fn record(
+    /// If a file is there already or cannot be written.
+    pub fn write(
         &self,
         strategy: Strategy,
-        experiment: &Experiment,
-    ) -> Result<Result<Run, Broken>, Failure> {
-        let Recorded { run, sessions } = match strategy.run_recorded(experiment, self.payloads) {
-            Ok(recorded) => recorded,
-            Err(broken) => return Ok(Err(broken)),
+        recorded: &Recorded,
+        traffic: &Traffic,
+    ) -> Result<(), Failure> {
+        let Recorded { run, sender, receiver } = recorded;
+        let written = match sender {
+            Some(sender) => self.sessions(strategy, sender, receiver.as_deref()),
+            None => self.run(strategy, run, traffic),
         };
-        let written = match &sessions {
-            Some([client, relay]) => self.sessions(strategy, client, relay),
-            None => self.run(strategy, &run, experiment),
-        };
-        written.map_err(|(path, error)| {
-            Failure::io(format!("cannot write {}", path.display()), error)
-        })?;
-        Ok(Ok(run))
+        written
+            .map_err(|(path, error)| Failure::io(format!("cannot write {}", path.display()), error))
     }
 
     fn run(
         &self,
         strategy: Strategy,
         run: &Run,
-        experiment: &Experiment,
+        traffic: &Traffic,
     ) -> Result<(), (PathBuf, io::Error)> {
         self.file(format!("{strategy}.sqlog"), |file| {
             let mut qlog = Qlog::new(file, &self.title(strategy), Vantage::Client)?;
-            run.events.iter().try_for_each(|it| qlog.experiment(it, &experiment.traffic))?;
+            run.events.iter().try_for_each(|it| qlog.experiment(it, traffic))?;
             qlog.flush()
         })
     }
@@ -90,10 +91,11 @@ impl Traces {
         &self,
         strategy: Strategy,
         client: &[Event],
-        relay: &[Event],
+        relay: Option<&[Event]>,
     ) -> Result<(), (PathBuf, io::Error)> {
-        let both = [("client", Vantage::Client, client), ("relay", Vantage::Server, relay)];
-        for (name, vantage, events) in both {
+        let client_s = ("client", Vantage::Client, client);
+        let relay_s = relay.map(|relay| ("relay", Vantage::Server, relay));
+        for (name, vantage, events) in [client_s].into_iter().chain(relay_s) {
             self.file(format!("{strategy}.{name}.sqlog"), |file| {
                 let mut qlog = Qlog::new(file, &self.title(strategy), vantage)?;
                 events.iter().try_for_each(|event| qlog.session(event))?;

@@ -228,13 +228,14 @@ impl Strategy {
         payloads: Payloads,
     ) -> Result<Recorded, Broken> {
         if self != Self::Ours {
-            return Ok(Recorded { run: self.run(experiment)?, sessions: None });
+            return self.run(experiment).map(Recorded::from);
         }
         let (mut sender, mut receiver) = ours(Timestamp::ZERO, experiment.round_trip());
         sender.record(payloads);
         receiver.record(payloads);
         let (run, (sender, receiver)) = experiment.run_and_return((sender, receiver))?;
-        Ok(Recorded { run, sessions: Some([sender.into_trace(), receiver.into_trace()]) })
+        let [sender, receiver] = [sender, receiver].map(|end| Some(end.into_trace()));
+        Ok(Recorded { run, sender, receiver })
     }
 }
 
@@ -243,12 +244,21 @@ impl Strategy {
 pub struct Recorded {
     /// What happened.
     pub run: Run,
-    /// What the sender's and the receiver's transport did, if they are ours.
-    pub sessions: Option<[Vec<Event>; 2]>,
+    /// What the sender's transport did, if it is ours.
+    pub sender: Option<Vec<Event>>,
+    /// And the receiver's, if it is on this host.
+    pub receiver: Option<Vec<Event>>,
+}
+
+impl From<Run> for Recorded {
+    /// A run of which nothing was recorded but what happened.
+    fn from(run: Run) -> Self {
+        Self { run, sender: None, receiver: None }
+    }
 }
 
 /// Our transport, as it is behind a handshake that took so long.
-fn ours(now: Timestamp, round_trip: Duration) -> (Ours, Ours) {
+pub fn ours(now: Timestamp, round_trip: Duration) -> (Ours, Ours) {
     let measured = round_trip.max(Duration::from_millis(1));
     Ours::new(now, Algorithm::default(), Some(measured))
 }

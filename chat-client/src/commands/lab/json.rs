@@ -1,6 +1,6 @@
 //! A run as lines of JSON.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use protocol::{
     lab::{
@@ -49,6 +49,9 @@ struct SummaryJson<'a> {
     v: u32,
     strategy: &'a str,
     event: &'static str,
+    /// Where the receiver was, if it was elsewhere: times are real ones then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<SocketAddr>,
     messages: u64,
     delivered: u64,
     p50_us: u64,
@@ -60,7 +63,11 @@ struct SummaryJson<'a> {
     timeouts: u64,
 }
 
-pub(super) fn print_events(outcome: &Outcome, output: &mut Output) -> Result<(), Failure> {
+pub(super) fn print_events(
+    outcome: &Outcome,
+    live: Option<SocketAddr>,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let Outcome { strategy, run, measures, .. } = outcome;
     for event in &run.events {
         output.json(&event_json(strategy, event))?;
@@ -69,6 +76,7 @@ pub(super) fn print_events(outcome: &Outcome, output: &mut Output) -> Result<(),
         v: JSON_VERSION,
         strategy,
         event: "summary",
+        live,
         messages: measures.messages,
         delivered: measures.delivered,
         p50_us: micros(measures.p50),

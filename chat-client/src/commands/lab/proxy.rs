@@ -11,7 +11,7 @@ use protocol::lab::words::BadFault;
 use serde::Serialize;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
-use super::super::json::JSON_VERSION;
+use super::{super::json::JSON_VERSION, resolve};
 use crate::{
     cli::LabProxy,
     lab::proxy::{
@@ -31,7 +31,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(asked: &LabProxy, output: &mut Output) -> Result<(), Failure> {
     let settings = settings(asked)?;
-    let to = resolve(&asked.to).await?;
+    let to = resolve("--to", &asked.to).await?;
     let listening = |error| Failure::io(format!("cannot listen on {}", asked.listen), error);
     let mut signals = EndSignals::catch().map_err(listening)?;
     let proxy = Proxy::start(asked.listen, to, asked.seed, settings).await.map_err(listening)?;
@@ -69,12 +69,6 @@ fn settings(asked: &LabProxy) -> Result<Settings, Failure> {
         Carrier::Udp => {}
     }
     Ok(settings)
-}
-
-async fn resolve(to: &str) -> Result<SocketAddr, Failure> {
-    let failed = |error| Failure::io(format!("--to {to}: write HOST:PORT"), error);
-    let mut addresses = tokio::net::lookup_host(to).await.map_err(failed)?;
-    addresses.next().ok_or_else(|| Failure::NotFound { what: format!("--to {to}") })
 }
 
 /// When connections are cut.

@@ -1,9 +1,18 @@
 //! `lab run`: what strategies came to, as a table, as lines of JSON, as a page, as
-//! verdicts for continuous integration.
+//! verdicts for continuous integration. In virtual time, or live.
 
-use protocol::lab::scenario::{Scenario, Strategy};
+use protocol::{
+    lab::{
+        experiment::{Experiment, Run},
+        remote::LASTS_MAX,
+        scenario::{Recorded, Scenario, Strategy},
+        words::time_text,
+    },
+    time::Timestamp,
+    transport::datagram::trace::Payloads,
+};
 
-use super::json::print_events;
+use super::{json::print_events, progress::Progress, resolve};
 use crate::{
     cli::LabRun,
     config::Config,
@@ -12,6 +21,7 @@ use crate::{
         file::{self, Overwrite},
         junit::{self, Suite},
         outcome::Outcome,
+        remote::sender::Remote,
         report::{self, Origin},
         table,
         trace::Traces,
@@ -21,17 +31,28 @@ use crate::{
     untrusted::Untrusted,
 };
 
-pub(super) fn run(asked: &LabRun, config: &Config, output: &mut Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    asked: &LabRun,
+    config: &Config,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let shipped = || lab::SCENARIOS.iter().map(|(name, _)| (*name).to_owned());
     let names = if asked.all { shipped().collect() } else { asked.scenarios.clone() };
     if names.len() > 1 && (asked.report.is_some() || config.trace.is_some()) {
         let what = "--report and --trace take one scenario at a time".to_owned();
         return Err(Failure::Usage(what));
     }
+    let remote = match &asked.live {
+        Some(name) => {
+            let name = name.strip_prefix("udp:").unwrap_or(name);
+            Some(Remote::open(resolve("--live", name).await?)?)
+        }
+        None => None,
+    };
     let mut suites = Vec::new();
     let mut unmet = 0;
     for name in &names {
-        let (suite, lines) = run_one(asked, config, name, output)?;
+        let (suite, lines) = run_one(asked, remote.as_ref(), config, name, output).await?;
         for line in &lines {
             tell(&Untrusted::new(line).for_line());
         }
@@ -49,8 +70,9 @@ pub(super) fn run(asked: &LabRun, config: &Config, output: &mut Output) -> Resul
 }
 
 /// Runs a scenario and shows what it came to; then what was expected, and what is not so.
-fn run_one(
+async fn run_one(
     asked: &LabRun,
+    remote: Option<&Remote>,
     config: &Config,
     name: &str,
     output: &mut Output,
@@ -63,22 +85,32 @@ fn run_one(
     }
     let seed = scenario.experiment.seed;
     let traces = config.trace.clone().map(|(it, how)| Traces::new(it, &scenario.title, how));
-    let outcomes = outcomes(&scenario, traces.transpose()?.as_ref())?;
+    let traces = traces.transpose()?;
+    let mut outcomes = Vec::new();
+    for strategy in &scenario.strategies {
+        let run = run_strategy(*strategy, &scenario, remote, traces.as_ref()).await?;
+        outcomes.push(Outcome::new(strategy.name(), run, &scenario));
+    }
+    let live = remote.map(Remote::address);
     match output.style() {
         Style::Plain => {
             let title = Untrusted::new(&scenario.title).for_line();
-            output.line(&format!("{title} (seed {seed})"))?;
+            let how = live.map(|it| format!(", live: receiver at {it}, real times"));
+            output.line(&format!("{title} (seed {seed}{})", how.unwrap_or_default()))?;
             output.line(&table::heading())?;
             for Outcome { strategy, measures, .. } in &outcomes {
                 output.line(&table::row(strategy, measures))?;
             }
         }
-        Style::Json => outcomes.iter().try_for_each(|outcome| print_events(outcome, output))?,
+        Style::Json => {
+            outcomes.iter().try_for_each(|outcome| print_events(outcome, live, output))?
+        }
     }
     if let Some(path) = &asked.report {
         let is_shipped = lab::SCENARIOS.iter().any(|(shipped, _)| *shipped == name);
         let command = again(asked, name, seed);
-        let origin = Origin { command: &command, source: (!is_shipped).then_some(&*text) };
+        let source = (!is_shipped).then_some(&*text);
+        let origin = Origin { command: &command, source, live };
         let page = report::of_run(origin, &scenario, &outcomes);
         file::save(path, report::MARK, &page, overwrite(asked.force))?;
     }
@@ -91,23 +123,64 @@ pub(super) const fn overwrite(force: bool) -> Overwrite {
     if force { Overwrite::Any } else { Overwrite::Ours }
 }
 
-fn outcomes(scenario: &Scenario, traces: Option<&Traces>) -> Result<Vec<Outcome>, Failure> {
-    let outcome = |strategy: &Strategy| {
-        let run = match traces {
-            Some(traces) => traces.record(*strategy, &scenario.experiment)?,
-            None => strategy.run(&scenario.experiment),
-        };
-        let run = run.map_err(|broken| Failure::Usage(format!("{strategy}: {broken}")))?;
-        Ok(Outcome::new(strategy.name(), run, scenario))
+/// Runs one strategy, here or with its receiver elsewhere, and writes its trace.
+async fn run_strategy(
+    strategy: Strategy,
+    scenario: &Scenario,
+    remote: Option<&Remote>,
+    traces: Option<&Traces>,
+) -> Result<Run, Failure> {
+    let experiment = &scenario.experiment;
+    let payloads = traces.map(Traces::payloads);
+    let recorded = match remote {
+        Some(remote) => run_live(strategy, experiment, remote, payloads).await?,
+        None => {
+            let recorded = match payloads {
+                Some(payloads) => strategy.run_recorded(experiment, payloads),
+                None => strategy.run(experiment).map(Recorded::from),
+            };
+            recorded.map_err(|broken| Failure::Usage(format!("{strategy}: {broken}")))?
+        }
     };
-    scenario.strategies.iter().map(outcome).collect()
+    if let Some(traces) = traces {
+        traces.write(strategy, &recorded, &experiment.traffic)?;
+    }
+    Ok(recorded.run)
+}
+
+/// Runs one strategy with its receiver elsewhere, and says how far it is.
+async fn run_live(
+    strategy: Strategy,
+    experiment: &Experiment,
+    remote: &Remote,
+    payloads: Option<Payloads>,
+) -> Result<Recorded, Failure> {
+    let lasts = experiment.lasts_max;
+    if lasts > LASTS_MAX {
+        let [lasts, most] = [lasts, LASTS_MAX].map(time_text);
+        let why = format!("it may last {lasts}, and no peer receives for longer than {most}");
+        return Err(Failure::Usage(format!("--live takes real time: {why}")));
+    }
+    let mut progress = Progress::new();
+    let mut watch = |run: &Run, now: Timestamp| {
+        progress.show(|| {
+            let (here, all) = (run.delivered(), experiment.traffic.messages);
+            let seconds = now.since(Timestamp::ZERO).as_secs();
+            format!(
+                "{strategy}: {here} of {all} messages, {seconds} s of {} at most",
+                time_text(lasts)
+            )
+        });
+    };
+    remote.run(strategy, experiment, payloads, &mut watch).await
 }
 
 /// The command that makes the same run.
 fn again(asked: &LabRun, scenario: &str, seed: u64) -> String {
     let strategies = asked.strategy.iter().map(|strategy| format!(" --strategy {strategy}"));
-    let scenario = quoted(scenario);
-    format!("chat-client lab run {scenario} --seed {seed}{}", strategies.collect::<String>())
+    let live = asked.live.iter().map(|address| format!(" --live {}", quoted(address)));
+    let options: String = strategies.chain(live).collect();
+    format!("chat-client lab run {} --seed {seed}{options}", quoted(scenario))
 }
 
 /// A word for a POSIX shell.

@@ -11,13 +11,11 @@
 //! | `counters` | what became of it |
 //! | `peers`, `udp` | datagrams: what happens to each and when it leaves; the sockets |
 //! | `pipe`, `tcp` | connections: when their bytes leave; the sockets |
-//! | `alarm` | waiting, to a fraction of a millisecond |
 //! | `screen` | all of it, for a person |
 //!
 //! Each peer has fates of its own: those of the n-th one follow from the seed plus n, and so the first
 //! peer's datagrams meet what the first packets of an experiment with this seed meet.
 
-mod alarm;
 mod counters;
 mod peers;
 mod pipe;

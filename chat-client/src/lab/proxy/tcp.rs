@@ -11,8 +11,8 @@ use tokio::{
 };
 
 use super::{
+    super::alarm::Alarm,
     BACK, OUT, Settings, Shop,
-    alarm::Alarm,
     pipe::{PIECE_BYTES_MAX, Piece, Pipe},
 };
 

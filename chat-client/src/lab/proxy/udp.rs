@@ -1,14 +1,8 @@
 //! The sockets of the proxy for datagrams: one that programs send to, and one for each of them
 //! towards the program behind, which so tells them apart.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
-use socket2::SockRef;
 use tokio::{
     net::UdpSocket,
     sync::mpsc,
@@ -16,18 +10,17 @@ use tokio::{
 };
 
 use super::{
+    super::{
+        alarm::Alarm,
+        sockets::{DATAGRAM_BYTES_MAX, enlarge, towards},
+    },
     BACK, OUT, Shop,
-    alarm::Alarm,
     peers::{Departure, Peers},
 };
 
-/// Nothing larger arrives in one datagram.
-const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// Answers that wait for the proxy. When they are too many, the sockets' own queues fill, and then the
 /// system drops.
 const ANSWERS_WAITING_MAX: usize = 256;
-/// What is asked of the system for the queues of each socket.
-const BUFFER_BYTES: usize = 1 << 20;
 
 /// From the program behind, for a peer: a datagram, or the news that one could not be delivered.
 type Answer = (SocketAddr, io::Result<Vec<u8>>);
@@ -131,16 +124,7 @@ struct Upstream {
 
 impl Upstream {
     fn open(peer: SocketAddr, to: SocketAddr, answer: mpsc::Sender<Answer>) -> io::Result<Self> {
-        let any = match to {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let socket = std::net::UdpSocket::bind(any)?;
-        socket.set_nonblocking(true)?;
-        // Nobody else can answer in the program's place, and the system tells when it has gone.
-        socket.connect(to)?;
-        let socket = Arc::new(UdpSocket::from_std(socket)?);
-        let _ = enlarge(&socket);
+        let socket = Arc::new(towards(to)?);
         // Ends when the peer is forgotten.
         let listens = tokio::spawn(listen(peer, Arc::clone(&socket), answer));
         Ok(Self { socket, listens })
@@ -166,11 +150,4 @@ async fn listen(peer: SocketAddr, socket: Arc<UdpSocket>, answer: mpsc::Sender<A
             yield_now().await;
         }
     }
-}
-
-/// The system gives as much as it may; with less, bursts are shorter before it drops.
-fn enlarge(socket: &UdpSocket) -> io::Result<()> {
-    let options = SockRef::from(socket);
-    options.set_recv_buffer_size(BUFFER_BYTES)?;
-    options.set_send_buffer_size(BUFFER_BYTES)
 }

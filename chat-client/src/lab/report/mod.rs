@@ -16,6 +16,8 @@ mod theory;
 mod thin;
 mod words;
 
+use std::net::SocketAddr;
+
 use data_encoding::BASE64;
 use protocol::{ids::sha256, lab::scenario::Scenario};
 use serde::Serialize;
@@ -61,6 +63,8 @@ pub struct Origin<'a> {
     pub command: &'a str,
     /// The scenario as written, or nothing if everybody has it.
     pub source: Option<&'a str>,
+    /// Where the receiver was, if it was on another host.
+    pub live: Option<SocketAddr>,
 }
 
 /// The page of a scenario with its outcomes.
@@ -70,9 +74,10 @@ pub fn of_run(origin: Origin<'_>, scenario: &Scenario, outcomes: &[Outcome]) -> 
         version: env!("CARGO_PKG_VERSION"),
         title: line(&scenario.title),
         explain: paragraphs(&scenario.explain),
-        path: words::experiment(&scenario.experiment),
+        path: words::experiment(&scenario.experiment, origin.live),
         seed: scenario.experiment.seed.to_string(),
         command: line(origin.command),
+        again: words::again(origin.live),
         source: source.map(|text| Untrusted::new(text).for_lines().collect::<Vec<_>>().join("\n")),
         kinds: data::kinds(),
         fates: data::fates(),
@@ -96,6 +101,8 @@ struct RunData {
     /// As text: JSON's numbers end at 2^53 in a browser.
     seed: String,
     command: String,
+    /// What the command does.
+    again: &'static str,
     source: Option<String>,
     kinds: Vec<Word>,
     fates: Vec<Word>,

@@ -1,6 +1,6 @@
 //! What a reader of a report is told in words: the path, why packets leave, what became of them.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use protocol::lab::{
     experiment::{Change, Experiment, Traffic},
@@ -10,9 +10,15 @@ use protocol::lab::{
     strategy::Cause,
 };
 
-/// What is sent over which path, a sentence each.
-pub(super) fn experiment(experiment: &Experiment) -> Vec<String> {
+/// What is sent over which path, a sentence each; with `live`, to a receiver there.
+pub(super) fn experiment(experiment: &Experiment, live: Option<SocketAddr>) -> Vec<String> {
     let mut sentences = vec![traffic(&experiment.traffic)];
+    sentences.extend(live.map(|address| {
+        format!(
+            "The receiver was at {address}, behind a real network: times are real ones, and a \
+             message was given out when the sender heard of it."
+        )
+    }));
     if let Some(bytes) = experiment.interface {
         sentences.push(format!("The sender's interface takes {}.", rate(bytes)));
     }
@@ -28,6 +34,16 @@ pub(super) fn experiment(experiment: &Experiment) -> Vec<String> {
         "It ends when everything is known to have arrived, after {lasts} at the latest."
     ));
     sentences
+}
+
+/// What the command of a report does.
+pub(super) const fn again(live: Option<SocketAddr>) -> &'static str {
+    match live {
+        None => "This command makes the same run, down to the last event:",
+        Some(_) => {
+            "This command lets packets with the same number meet the same fate, at other times:"
+        }
+    }
 }
 
 fn traffic(traffic: &Traffic) -> String {

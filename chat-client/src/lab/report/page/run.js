@@ -19,6 +19,7 @@ function fillAbout() {
   byId("explain").replaceChildren(...data.explain.map((words) => make("p", { dir: "auto" }, words)));
   byId("path").replaceChildren(...data.path.map((words) => make("li", {}, words)));
   byId("seed").textContent = data.seed;
+  byId("again").textContent = data.again;
   byId("command").textContent = data.command;
   byId("copy").addEventListener("click", () => copyText(byId("command"), byId("copy")));
   byId("source").textContent = data.source ?? "";

@@ -1,0 +1,83 @@
+//! The receivers' end: a host of runs whose senders are elsewhere.
+
+use std::{io, net::SocketAddr};
+
+use protocol::{
+    entropy::Entropy,
+    lab::remote::{Host, host::Counts},
+};
+use tokio::net::UdpSocket;
+
+use super::Clock;
+use crate::lab::{
+    alarm::Alarm,
+    sockets::{DATAGRAM_BYTES_MAX, enlarge},
+};
+
+/// A host with its socket.
+#[derive(Debug)]
+pub struct Peer {
+    socket: UdpSocket,
+    host: Host,
+    clock: Clock,
+    alarm: Alarm,
+    buffer: Vec<u8>,
+}
+
+impl Peer {
+    /// One that listens from now on.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be had.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address).await?;
+        let _ = enlarge(&socket);
+        Ok(Self {
+            socket,
+            host: Host::new(&mut Entropy::system()),
+            clock: Clock::new(),
+            alarm: Alarm::new(),
+            buffer: vec![0; DATAGRAM_BYTES_MAX],
+        })
+    }
+
+    /// Where it listens, with the port that it was given.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// How many runs it has now, and what has happened so far.
+    pub fn counts(&self) -> (usize, Counts) {
+        (self.host.runs(), self.host.counts())
+    }
+
+    /// Waits for a datagram or a timer, and answers.
+    ///
+    /// # Errors
+    ///
+    /// If the socket fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Answers may be lost, as on any network.
+    pub async fn turn(&mut self) -> io::Result<()> {
+        let wakes = self.clock.instant(self.host.poll_timeout());
+        tokio::select! {
+            received = self.socket.recv_from(&mut self.buffer) => {
+                let (bytes, from) = received?;
+                self.host.handle_datagram(self.clock.now(), from, &self.buffer[..bytes]);
+            }
+            () = self.alarm.until(wakes) => self.host.handle_timeout(self.clock.now()),
+        }
+        while let Some((to, datagram)) = self.host.poll_transmit() {
+            // A guest that cannot be reached is forgotten in time.
+            let _ = self.socket.send_to(&datagram, to).await;
+        }
+        Ok(())
+    }
+}
