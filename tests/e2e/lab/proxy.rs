@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -14,20 +14,11 @@ use harness::{chat::Chat, lines::Lines, pty::Pty, screen::Size};
 use portable_pty::CommandBuilder;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::Program;
+
 /// What anything here has to happen within, on a slow machine too.
 const WITHIN: Duration = Duration::from_secs(60);
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
-/// A child process, ended with this.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Both fail only if it is gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A port on which nobody listens just now.
 fn free_port(carrier: &str) -> u16 {

@@ -36,7 +36,7 @@ pub(super) async fn run(asked: &LabPeer, output: &mut Output) -> Result<(), Fail
         }
         progress.show(|| {
             let (now, counts) = peer.counts();
-            format!("{now} runs now; {}", words(counts))
+            format!("now {now}; {}", words(counts))
         });
     };
     progress.clear();
@@ -53,7 +53,7 @@ pub(super) async fn run(asked: &LabPeer, output: &mut Output) -> Result<(), Fail
 }
 
 fn words(Counts { begun, refused, packets }: Counts) -> String {
-    format!("{begun} runs, {packets} packets taken, {refused} turned away")
+    format!("runs {begun}, packets taken {packets}, turned away {refused}")
 }
 
 /// The first line.

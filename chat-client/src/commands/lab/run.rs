@@ -103,7 +103,7 @@ async fn run_one(
             }
         }
         Style::Json => {
-            outcomes.iter().try_for_each(|outcome| print_events(outcome, live, output))?
+            outcomes.iter().try_for_each(|outcome| print_events(outcome, live, output))?;
         }
     }
     if let Some(path) = &asked.report {
@@ -132,15 +132,14 @@ async fn run_strategy(
 ) -> Result<Run, Failure> {
     let experiment = &scenario.experiment;
     let payloads = traces.map(Traces::payloads);
-    let recorded = match remote {
-        Some(remote) => run_live(strategy, experiment, remote, payloads).await?,
-        None => {
-            let recorded = match payloads {
-                Some(payloads) => strategy.run_recorded(experiment, payloads),
-                None => strategy.run(experiment).map(Recorded::from),
-            };
-            recorded.map_err(|broken| Failure::Usage(format!("{strategy}: {broken}")))?
-        }
+    let recorded = if let Some(remote) = remote {
+        run_live(strategy, experiment, remote, payloads).await?
+    } else {
+        let recorded = match payloads {
+            Some(payloads) => strategy.run_recorded(experiment, payloads),
+            None => strategy.run(experiment).map(Recorded::from),
+        };
+        recorded.map_err(|broken| Failure::Usage(format!("{strategy}: {broken}")))?
     };
     if let Some(traces) = traces {
         traces.write(strategy, &recorded, &experiment.traffic)?;

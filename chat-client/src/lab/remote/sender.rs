@@ -74,19 +74,15 @@ impl Remote {
     ) -> Result<Recorded, Failure> {
         let plan = Plan::new(strategy, experiment);
         let round_trip = experiment.round_trip();
-        match payloads.filter(|_| strategy == Strategy::Ours) {
-            Some(payloads) => {
-                let (mut sender, _) = scenario::ours(Timestamp::ZERO, round_trip);
-                sender.record(payloads);
-                let (run, sender) = self.play(plan, experiment, sender, watch).await?;
-                Ok(Recorded { run, sender: Some(sender.into_trace()), receiver: None })
-            }
-            None => {
-                let (sender, _) = strategy.halves(Timestamp::ZERO, round_trip);
-                let (run, _) = self.play(plan, experiment, sender, watch).await?;
-                Ok(run.into())
-            }
+        if let Some(payloads) = payloads.filter(|_| strategy == Strategy::Ours) {
+            let (mut sender, _) = scenario::ours(Timestamp::ZERO, round_trip);
+            sender.record(payloads);
+            let (run, sender) = self.play(plan, experiment, sender, watch).await?;
+            return Ok(Recorded { run, sender: Some(sender.into_trace()), receiver: None });
         }
+        let (sender, _) = strategy.halves(Timestamp::ZERO, round_trip);
+        let (run, _) = self.play(plan, experiment, sender, watch).await?;
+        Ok(run.into())
     }
 
     async fn play<S: Sender>(

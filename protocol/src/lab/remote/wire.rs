@@ -172,7 +172,7 @@ fn decode_outgoing(bytes: &[u8]) -> Option<Outgoing> {
 }
 
 /// Where it stands among all.
-fn place_of<T: PartialEq>(all: &[T], one: T) -> u8 {
+fn place_of<T: Copy + PartialEq>(all: &[T], one: T) -> u8 {
     let place = all.iter().position(|it| *it == one).and_then(|place| u8::try_from(place).ok());
     place.expect("all names every one of a few")
 }
