@@ -148,7 +148,7 @@ fn two_homes_of_one_login_are_two_people_and_no_name_is_doubted() {
         pty.wait_until("both speak", |screen| {
             row(screen, "hello").contains("somebody ") && row(screen, "too").contains("somebody2 ")
         });
-        assert!(!pty.screen().to_string().contains("(!)"), "{}", pty.screen());
+        assert!(!pty.screen().contains("(!)"), "{}", pty.screen());
     }
     leave(second);
     leave(first);

@@ -179,6 +179,8 @@ impl<'e, S: Sender, R: Receiver> Stage<'e, S, R> {
             self.arrive(&packet)?;
         }
         if self.sender.poll_timeout().is_some_and(|due| due <= self.now) {
+            // What it went by, before that changes.
+            self.note_gauges();
             self.note(What::TimedOut);
             self.sender.handle_timeout(self.now);
         }
@@ -216,12 +218,16 @@ impl<'e, S: Sender, R: Receiver> Stage<'e, S, R> {
                 return Err(Broken::Restless(self.now));
             }
         }
+        self.note_gauges();
+        Ok(())
+    }
+
+    fn note_gauges(&mut self) {
         let gauges = self.sender.gauges();
         if gauges != self.gauges {
             self.gauges = gauges;
             self.note(What::Gauges(gauges));
         }
-        Ok(())
     }
 
     fn leave(&mut self, way: Way, Outgoing { bytes, label }: Outgoing) {

@@ -43,15 +43,9 @@ fn reason(film: &Film, index: usize, cause: Cause) -> String {
     match cause {
         Cause::First => String::new(),
         Cause::Timeout => {
-            let then = earlier.and_then(|earlier| film.gauges_at(film.rows[earlier].at));
-            let timers = [then, film.gauges_before(row.at)].map(|it| it.map(|it| time(it.timeout)));
-            let timer = match timers {
-                [Some(then), Some(now)] if then != now => {
-                    format!("; the timer stood at {then} when that left, and at {now} by now")
-                }
-                [_, Some(timer)] | [Some(timer), None] => format!("; the timer stood at {timer}"),
-                [None, None] => String::new(),
-            };
+            let timer =
+                film.timers[index].map(|timer| format!("; the timer stood at {}", time(timer)));
+            let timer = timer.unwrap_or_default();
             format!("because no acknowledgement came{since}{timer}")
         }
         Cause::Overtaken => match earlier.map(|earlier| overtakers(film, earlier, row.at)) {

@@ -6,7 +6,7 @@ use protocol::{
     lab::{
         experiment::{Event, Run, Way, What},
         fault::Drop,
-        strategy::{Gauges, Label},
+        strategy::{Cause, Gauges, Label},
     },
     time::Timestamp,
 };
@@ -22,6 +22,8 @@ pub struct Film {
     pub labels: Vec<Label>,
     /// By packet with data: the one before it that carried the same.
     pub earlier: Vec<Option<usize>>,
+    /// By packet that left because of a timer: where that stood when it went off.
+    pub timers: Vec<Option<Duration>>,
     /// What the sender believed, from when on.
     pub gauges: Vec<(Duration, Gauges)>,
     /// When messages were delivered.
@@ -53,12 +55,6 @@ impl Film {
         self.gauges.get(known.checked_sub(1)?).map(|(_, gauges)| gauges)
     }
 
-    /// What it believed just before that packet left.
-    pub fn gauges_before(&self, now: Duration) -> Option<&Gauges> {
-        let known = self.gauges.partition_point(|(at, _)| *at < now);
-        self.gauges.get(known.checked_sub(1)?).map(|(_, gauges)| gauges)
-    }
-
     /// Round trips that it believed in, up to then.
     pub fn round_trips(&self, now: Duration) -> impl DoubleEndedIterator<Item = Duration> {
         let known = self.gauges.partition_point(|(at, _)| *at <= now);
@@ -85,6 +81,8 @@ struct Making {
     by_number: BTreeMap<u64, usize>,
     /// The row whose arrival came last, and the messages it has delivered.
     arriving: Option<(usize, Vec<u32>)>,
+    /// Where the timer stood that went off last.
+    timer: Option<Duration>,
 }
 
 impl Making {
@@ -110,7 +108,10 @@ impl Making {
             }
             What::Delivered { message } => self.delivered(at, message),
             What::Gauges(gauges) => self.film.gauges.push((at, gauges)),
-            What::Written { .. } | What::TimedOut => {}
+            What::TimedOut => {
+                self.timer = self.film.gauges.last().map(|(_, gauges)| gauges.timeout);
+            }
+            What::Written { .. } => {}
         }
     }
 
@@ -127,6 +128,8 @@ impl Making {
         if again.is_some() {
             self.film.again.push(index);
         }
+        let is_late = matches!(label, Label::Data { cause: Cause::Timeout, .. });
+        self.film.timers.push(self.timer.filter(|_| is_late));
         let again = again.map(str::to_owned);
         let fate = Fate::UnderWay;
         self.film.rows.push(Row { at, way, packet, bytes, what, again, fate });
@@ -191,6 +194,21 @@ mod tests {
         }
         assert_eq!(film.delivered_by(film.lasted), run.delivered());
         assert_eq!(film.again_by(film.lasted), film.again.len());
+    }
+
+    #[test]
+    fn whoever_is_late_has_waited_for_as_long_as_the_timer_stood() {
+        for strategy in ["stop-and-wait", "selective-repeat"] {
+            let scenario = if strategy == "stop-and-wait" { "lost-ack" } else { "burst" };
+            let (_, film) = film(scenario, strategy);
+            let late: Vec<_> = film.again.iter().filter(|it| film.timers[**it].is_some()).collect();
+            assert!(late.len() > 5, "{strategy}");
+            for index in late {
+                let earlier = film.earlier[*index].expect("it was sent before");
+                let waited = film.rows[*index].at.saturating_sub(film.rows[earlier].at);
+                assert!(film.timers[*index].is_some_and(|timer| timer <= waited), "{strategy}");
+            }
+        }
     }
 
     #[test]
