@@ -144,9 +144,8 @@ fn two_homes_of_one_login_are_two_people_and_no_name_is_doubted() {
     first.type_keys("hello<enter>");
     second.type_keys("hello too<enter>");
     for pty in [&first, &second] {
-        let row = |screen: &Screen, words| screen.row(words).unwrap_or_default().to_owned();
         pty.wait_until("both speak", |screen| {
-            row(screen, "hello").contains("somebody ") && row(screen, "too").contains("somebody2 ")
+            is_marked(screen, "hello", "somebody ") && is_marked(screen, "too", "somebody2 ")
         });
         assert!(!pty.screen().contains("(!)"), "{}", pty.screen());
     }

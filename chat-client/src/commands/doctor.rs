@@ -249,6 +249,9 @@ fn report_health(health: &Health, report: &mut Report<'_>) -> Result<(), Failure
     for (name, value) in &health.datagrams {
         report.good(&format!("udp {name}"), value.clone())?;
     }
+    for (name, value) in &health.faults {
+        report.good(name, value.clone())?;
+    }
     match health.clock_skew_ms {
         Some(skew) if skew.unsigned_abs() > CLOCK_SKEW_MS_MAX => report.bad(
             "clock",

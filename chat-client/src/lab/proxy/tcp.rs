@@ -55,6 +55,8 @@ pub(super) async fn carry(listener: TcpListener, mut shop: Shop) {
 
 /// One connection. When it breaks on one side, the other side is reset as well.
 async fn connection(mut client: TcpStream, mut shop: Shop, order: u64) {
+    // A cut concerns connections that are still being opened, too.
+    let cuts = shop.settings.borrow().cuts;
     let Ok(mut server) = connect(shop.to).await else {
         reset(&client);
         shop.totals.lock().turned_away += 1;
@@ -69,7 +71,7 @@ async fn connection(mut client: TcpStream, mut shop: Shop, order: u64) {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         tokio::select! {
-            () = cut(shop.settings.clone(), settings.cuts) => {
+            () = cut(shop.settings.clone(), cuts) => {
                 shop.totals.lock().cut += 1;
                 false
             }
