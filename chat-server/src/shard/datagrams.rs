@@ -132,7 +132,8 @@ impl Datagrams {
         }
         let tracer = setup.trace.map(|it| Tracer::new(it.directory, index, it.began));
         let shard = u8::try_from(index).unwrap_or(u8::MAX);
-        let endpoint = Endpoint::new(EndpointConfig { responder, shard }, Entropy::system());
+        let mut endpoint = Endpoint::new(EndpointConfig { responder, shard }, Entropy::system());
+        endpoint.record_new(tracer.is_some().then_some(Tracer::RECORDS));
         Ok(Self {
             sockets,
             strangers: Strangers::new(strangers),

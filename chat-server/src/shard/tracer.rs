@@ -45,6 +45,9 @@ impl Tracer {
         Self { directory, shard, began, count: 0, sessions: BTreeMap::new() }
     }
 
+    /// What has to be recorded of sessions that may be traced, from their first packet on.
+    pub(super) const RECORDS: Payloads = Payloads::Withheld;
+
     /// Begins the trace of a session of this relay's `local` address with a device at `peer`.
     pub(super) fn begin(
         &mut self,
@@ -54,6 +57,7 @@ impl Tracer {
     ) {
         if self.sessions.len() == SESSIONS_MAX {
             warn!(limit = SESSIONS_MAX, %peer, "not traced: too many sessions are");
+            session.record(None);
             return;
         }
         let name = format!("shard-{}-session-{}", self.shard, self.count);
@@ -62,10 +66,12 @@ impl Tracer {
         match create(&path, [local, peer], self.began) {
             Ok(trace) => {
                 info!(%peer, trace = %path.display(), "session is traced");
-                session.record(Some(Payloads::Withheld));
                 self.sessions.insert(id, trace);
             }
-            Err(error) => warn!(%error, trace = %path.display(), "session is not traced"),
+            Err(error) => {
+                warn!(%error, trace = %path.display(), "session is not traced");
+                session.record(None);
+            }
         }
     }
 

@@ -239,6 +239,8 @@ fn a_relay_traces_its_sessions() {
     let records = records(ends("sqlog").expect("qlog"));
     let (head, events) = records.split_first().expect("a head");
     assert_eq!(head["trace"]["vantage_point"]["type"], "server");
+    let first = events.iter().find(|event| event["name"] == "transport:packet_received");
+    assert_eq!(first.expect("one came")["data"]["header"]["packet_number"], 0);
     let kinds: BTreeMap<String, &Value> = events.iter().map(|it| (shape(it), it)).collect();
     assert_eq!(check(head, &kinds.into_values().collect::<Vec<_>>()), Ok(()));
     let fields = ["chat.opened.direction", "chat.opened.malformed", "chat.opened.stream.data"];

@@ -35,7 +35,7 @@ use crate::{
     time::Timestamp,
     transport::{
         TransportKind,
-        datagram::Codepoint,
+        datagram::{Codepoint, trace::Payloads},
         packet::{
             AttemptId, ConnectionId, HandshakeInit, HandshakeReply, PacketKind, Probe, Reset,
             ResetToken, Retry,
@@ -114,6 +114,8 @@ pub struct Endpoint<A> {
     outgoing: VecDeque<(A, Vec<u8>)>,
     resets: Allowance,
     without_cookie: Allowance,
+    /// What is recorded of sessions that begin.
+    records: Option<Payloads>,
 }
 
 struct Entry<A> {
@@ -189,7 +191,13 @@ impl<A: Address> Endpoint<A> {
             outgoing: VecDeque::new(),
             resets: Allowance::default(),
             without_cookie: Allowance::default(),
+            records: None,
         }
+    }
+
+    /// From now on what sessions do is recorded from their first packet on; see [`Session::record`].
+    pub const fn record_new(&mut self, payloads: Option<Payloads>) {
+        self.records = payloads;
     }
 
     /// Takes a datagram and the codepoint that it came with, and decrypts it in place. The session
@@ -422,7 +430,8 @@ impl<A: Address> Endpoint<A> {
         if self.provisional.len() >= PROVISIONAL_MAX {
             self.forget_oldest_provisional();
         }
-        let session = Session::new(now, channel.numbered(), peer, To::Client, None);
+        let mut session = Session::new(now, channel.numbered(), peer, To::Client, None);
+        session.record(self.records);
         let whereabouts = Whereabouts::new(address);
         let entry = Entry { session, provisional_since: Some(now), whereabouts };
         self.sessions.insert(id, Box::new(entry));
