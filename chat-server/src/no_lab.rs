@@ -1,5 +1,6 @@
-//! What a build without the feature `lab` has of the laboratory: types of which there are no values,
-//! and no flags. `None` is all that an option of them can be, and the compiler leaves out the rest.
+//! What a build without the feature `lab` has of the laboratory: no flags, and settings and paths of
+//! which there are no values. `None` is all that an option of them can be; their methods are never
+//! called, and the compiler leaves them out.
 
 use std::{fmt, net::SocketAddr};
 
@@ -24,13 +25,11 @@ impl LabFlags {
 pub enum LabSettings {}
 
 impl LabSettings {
-    /// Never called.
-    pub const fn banner(&self, _: &[SocketAddr]) -> String {
+    pub(crate) const fn banner(&self, _: &[SocketAddr]) -> String {
         match *self {}
     }
 
-    /// Never called.
-    pub const fn mark(&self, _: &str) -> String {
+    pub(crate) const fn mark(&self, _: &str) -> String {
         match *self {}
     }
 }
@@ -43,7 +42,7 @@ impl fmt::Display for LabSettings {
 
 /// No path.
 #[derive(Clone, Debug)]
-pub(crate) enum Path {}
+pub(crate) enum Paths {}
 
 /// No datagram.
 pub(crate) struct Held {
@@ -52,7 +51,7 @@ pub(crate) struct Held {
     pub(crate) bytes: Vec<u8>,
 }
 
-impl Path {
+impl Paths {
     pub(crate) const fn new(settings: &LabSettings) -> Self {
         match *settings {}
     }

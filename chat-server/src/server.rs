@@ -300,7 +300,7 @@ impl Server {
         let trace = trace(&settings.server.trace, clock);
         let lab = config.lab.as_ref().map(|lab| {
             warn!("{}", lab.banner(&addresses));
-            lab::Path::new(lab)
+            lab::Paths::new(lab)
         });
         let threads = Threads::start(ThreadsSetup {
             hub,
@@ -351,7 +351,7 @@ fn by_shard(
     addresses: Vec<Vec<DatagramSockets>>,
     admission: &Arc<Admission>,
     trace: Option<&TraceSetup>,
-    lab: Option<&lab::Path>,
+    lab: Option<&lab::Paths>,
 ) -> Vec<DatagramSetup> {
     let shards = addresses.iter().map(Vec::len).min().unwrap_or(0);
     let setup = || DatagramSetup {

@@ -3,7 +3,7 @@
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use protocol::{
     ids::{AccountId, Seq},
-    lab::live::{Order, Ways},
+    lab::order::{Order, Ways},
     message::event::Set,
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::{
     ids::{AccountId, ConversationId, MessageId},
-    lab::live::Order,
+    lab::order::Order,
     limits::LIST_ITEMS_MAX,
     message::{
         refusal::RefusalCode,

@@ -2,7 +2,7 @@
 
 use protocol::{
     ids::{AccountId, ConversationId, MessageId, Seq},
-    lab::live::Order,
+    lab::order::Order,
     message::{event::Set, record::Target},
 };
 

@@ -3,7 +3,7 @@
 
 use protocol::{
     ids::ConversationId,
-    lab::live::BadOrder,
+    lab::order::BadOrder,
     message::{event::Set, record::Target},
 };
 

@@ -93,9 +93,9 @@ impl Traces {
         client: &[Event],
         relay: Option<&[Event]>,
     ) -> Result<(), (PathBuf, io::Error)> {
-        let client_s = ("client", Vantage::Client, client);
-        let relay_s = relay.map(|relay| ("relay", Vantage::Server, relay));
-        for (name, vantage, events) in [client_s].into_iter().chain(relay_s) {
+        let relay = relay.map(|events| ("relay", Vantage::Server, events));
+        let ends = [Some(("client", Vantage::Client, client)), relay];
+        for (name, vantage, events) in ends.into_iter().flatten() {
             self.file(format!("{strategy}.{name}.sqlog"), |file| {
                 let mut qlog = Qlog::new(file, &self.title(strategy), vantage)?;
                 events.iter().try_for_each(|event| qlog.session(event))?;

@@ -17,7 +17,7 @@ use protocol::{
     lab::{
         experiment::Way,
         fault::{Faults, Impairer, Rate},
-        live::Wanted,
+        order::Wanted,
     },
     time::Timestamp,
     transport::datagram::Codepoint,

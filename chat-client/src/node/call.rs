@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 
 use protocol::{
     ids::{AccountId, ConversationId, MessageId, RelayKey, Seq},
-    lab::live::Order,
+    lab::order::Order,
     message::{
         refusal::Refusal,
         request::{Members, Reply, Request},

@@ -66,30 +66,50 @@ struct Message {
     missing: Vec<Range<u64>>,
     /// Where it is in the log.
     stored: Option<(ConversationId, Seq)>,
-    /// Who has it, and who has read it; in large conversations how many.
+    /// Who has it, and who has read it.
     delivered: Reached,
     read: Reached,
     steps: Vec<(Duration, String)>,
 }
 
-/// Others as far as a message is concerned.
+/// Who has a message, or has read it. A relay names others in small conversations and counts them in
+/// large ones; a message keeps to the first that was heard of it.
 #[derive(Debug, Default)]
-struct Reached {
-    who: BTreeSet<AccountId>,
-    count: u32,
+enum Reached {
+    #[default]
+    Nobody,
+    Named(BTreeSet<AccountId>),
+    Counted(u32),
 }
 
 impl Reached {
     /// Whether this is news of somebody.
     fn by(&mut self, account: AccountId) -> bool {
-        self.who.insert(account)
+        match self {
+            Self::Nobody => {
+                *self = Self::Named(BTreeSet::from([account]));
+                true
+            }
+            Self::Named(who) => who.insert(account),
+            Self::Counted(_) => false,
+        }
     }
 
     /// Whether these are the first, or all for the first time. Who is in between is not told: there
     /// are many.
     fn by_many(&mut self, count: u32, of: u32) -> bool {
-        let before = std::mem::replace(&mut self.count, count);
-        count > before && (before == 0 || count == of)
+        match *self {
+            Self::Nobody if count == 0 => false,
+            Self::Nobody => {
+                *self = Self::Counted(count);
+                true
+            }
+            Self::Counted(before) => {
+                *self = Self::Counted(count);
+                count > before && count == of
+            }
+            Self::Named(_) => false,
+        }
     }
 }
 

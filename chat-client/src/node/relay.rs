@@ -8,7 +8,7 @@ use protocol::{
     connection::InitiatorConfig,
     ids::{Counter, RelayKey},
     invitation::RelayAddress,
-    lab::live::Order,
+    lab::order::Order,
     message::{ClientMessage, RelayMessage, event::Body, record::Envelope},
     time::WallTime,
 };

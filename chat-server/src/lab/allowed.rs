@@ -90,7 +90,14 @@ impl FromStr for Network {
         let (base, bits) = text.split_once('/').map_or((text, None), |(ip, n)| (ip, Some(n)));
         let base: IpAddr = base.parse().map_err(|_| BadNetwork)?;
         let bits = bits.map_or(Ok(width(base)), str::parse).map_err(|_| BadNetwork)?;
-        (bits <= width(base)).then_some(Self { base, bits }).ok_or(BadNetwork)
+        if bits > width(base) {
+            return Err(BadNetwork);
+        }
+        // Peers are looked up without the IPv6 around IPv4.
+        Ok(match (base.to_canonical(), bits.checked_sub(96)) {
+            (IpAddr::V4(inside), Some(bits)) => Self { base: inside.into(), bits },
+            _ => Self { base, bits },
+        })
     }
 }
 
@@ -136,6 +143,14 @@ mod tests {
         }
         assert!(!some.is_loopback());
         assert_eq!(some.to_string(), "192.0.2.7 10.1.0.0/16 2001:db8::/33");
+    }
+
+    #[test]
+    fn ipv4_inside_of_ipv6_is_ipv4() {
+        let inside = allowed(&["::ffff:192.0.2.7", "::ffff:10.1.0.0/112"]);
+        assert_eq!(inside.to_string(), "192.0.2.7 10.1.0.0/16");
+        assert!(has(&inside, "192.0.2.7") && has(&inside, "::ffff:10.1.2.3"));
+        assert!(!has(&inside, "192.0.2.8"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use protocol::lab::live::{BadOrder, Order, Wanted};
+use protocol::lab::order::{BadOrder, Order, Wanted};
 
 use super::{Allowed, LabSettings, Network};
 
@@ -20,7 +20,8 @@ pub struct LabFlags {
     /// Decides what is left to chance.
     #[arg(long, value_name = "NUMBER", global = true, default_value_t)]
     lab_seed: u64,
-    /// Clients with such an address instead of those on this machine; repeatable.
+    /// Whose paths: clients with such an address, and then those on this machine no more, unless
+    /// they are named as well; repeatable.
     #[arg(long, value_name = "IP[/BITS]", global = true)]
     lab_allow: Vec<Network>,
 }
@@ -30,7 +31,7 @@ impl LabFlags {
     pub fn settings(&self) -> Option<LabSettings> {
         let mut wanted = Wanted::default();
         for order in &self.lab {
-            wanted.follow(order, Duration::ZERO).ok()?;
+            wanted.follow(order, Duration::ZERO).expect("it was read as a fault that there is");
         }
         let allowed = Allowed::only(self.lab_allow.clone());
         let settings = LabSettings::new(&wanted, self.lab_seed, allowed);

@@ -6,7 +6,9 @@
 //!   path     what becomes of each of them
 //! ```
 //!
-//! It acts between socket and endpoint, on sealed packets: what it does, a bad network could do.
+//! It acts between socket and endpoint, on sealed packets: what it does, a bad network could do. What
+//! it has held back, handshakes too, comes with the sessions' packets and not in the strangers' share
+//! of a shard's time: a relay that has to stand a flood is not the one to try this on.
 //! Only builds with the feature `lab` have it; see `no_lab.rs` for what the others have.
 
 mod allowed;
@@ -16,11 +18,11 @@ mod path;
 use std::{fmt, net::SocketAddr, time::Duration};
 
 use protocol::{
-    lab::{fault::Faults, live::Wanted},
+    lab::{fault::Faults, order::Wanted},
     limits::RELAY_NAME_BYTES_MAX,
 };
 
-pub(crate) use self::path::{Held, Path};
+pub(crate) use self::path::{Held, Paths};
 pub use self::{
     allowed::{Allowed, BadNetwork, Network},
     flags::LabFlags,
@@ -53,7 +55,7 @@ impl LabSettings {
         let is_reached_from_elsewhere =
             listens.iter().any(|address| !address.ip().to_canonical().is_loopback());
         if self.allowed.is_loopback() && is_reached_from_elsewhere {
-            text.push_str("; who comes from elsewhere, too, unless --lab-allow names them");
+            text.push_str("; clients on other machines are not affected");
         }
         text
     }
@@ -97,12 +99,15 @@ mod tests {
         let banner = "LABORATORY: bad paths on purpose, out: no faults; in: loss 10%; seed 7; for \
                       127.0.0.0/8 ::1; TCP is left alone";
         assert_eq!(lab.banner(&here), banner);
-        let elsewhere = "; who comes from elsewhere, too, unless --lab-allow names them";
+        let elsewhere = "; clients on other machines are not affected";
         assert_eq!(lab.banner(&everywhere), format!("{banner}{elsewhere}"));
         let allowed = Allowed::only(vec!["192.0.2.0/24".parse().expect("a network")]);
         let banner = settings("blackout 3s..5s", allowed).banner(&everywhere);
         assert!(banner.contains("out: blackout 3s..5s; in: blackout 3s..5s"), "{banner}");
-        assert!(banner.contains("for 192.0.2.0/24; TCP") && !banner.contains("else"), "{banner}");
+        assert!(
+            banner.contains("for 192.0.2.0/24; TCP") && !banner.contains("other machines"),
+            "{banner}"
+        );
     }
 
     #[test]

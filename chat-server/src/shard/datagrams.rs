@@ -32,7 +32,7 @@ use tracing::info;
 use super::{strangers::Strangers, tracer::Tracer};
 use crate::{
     clock::Clock,
-    lab::{Held, Path},
+    lab::{Held, Paths},
     net::{
         admission::Admission,
         listen::DatagramSockets,
@@ -55,7 +55,7 @@ pub(crate) struct DatagramSetup {
     /// Where traces of sessions are written to, if they are.
     pub(crate) trace: Option<TraceSetup>,
     /// What datagrams go through on purpose, if anything.
-    pub(crate) lab: Option<Path>,
+    pub(crate) lab: Option<Paths>,
 }
 
 /// Where traces go.
@@ -88,7 +88,7 @@ pub(super) struct Datagrams {
     touched: BTreeSet<ConnectionId>,
     packet: Vec<u8>,
     tracer: Option<Tracer>,
-    lab: Option<Path>,
+    lab: Option<Paths>,
 }
 
 /// Which sessions are this shard's.
@@ -285,7 +285,7 @@ impl Datagrams {
     /// Sees to it that the shard is woken in time.
     pub(super) fn sleep(&mut self, clock: Clock, context: &mut Context<'_>) {
         let session = self.timers.first().map(|(at, _)| *at);
-        let held = self.lab.as_ref().and_then(Path::poll_timeout);
+        let held = self.lab.as_ref().and_then(Paths::poll_timeout);
         let next = [session, self.strangers.next(), held].into_iter().flatten().min();
         let Some(at) = next else { return };
         self.sleep.as_mut().reset(clock.instant(at).into());
@@ -317,7 +317,8 @@ impl Datagrams {
         if let Some(lab) = &self.lab {
             let [(sent, sent_lost), (came, came_lost)] =
                 [Way::Out, Way::Back].map(|it| lab.losses(it));
-            info!(sent, sent_lost, came, came_lost, "datagrams in the laboratory");
+            let shard = self.part.index;
+            info!(shard, sent, sent_lost, came, came_lost, "datagrams in the laboratory");
         }
     }
 
@@ -370,7 +371,7 @@ impl Datagrams {
 
 /// Whether the laboratory, if there is one, decides when this datagram goes on, or that it does not.
 fn holds(
-    lab: &mut Option<Path>,
+    lab: &mut Option<Paths>,
     now: Timestamp,
     way: Way,
     route: (Route, Codepoint),

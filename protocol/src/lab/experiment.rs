@@ -99,7 +99,7 @@ pub enum What {
     Sent {
         /// Which way.
         way: Way,
-        /// The how-manieth on this way, from 0: its fate hangs on this.
+        /// Its number on this way, from 0: its fate hangs on this.
         packet: u64,
         /// Its bytes.
         bytes: usize,

@@ -77,7 +77,7 @@ impl Loss {
             Self::Independent(part) => Some((*part, 1)),
             Self::Bursts { begin, end } => {
                 let [begin, end] = [begin, end].map(|share| u64::from(share.as_millionths()));
-                // Whatever was rounded when the chances were made of it.
+                // To hundredths of a percent, which undoes what `bursts` has rounded.
                 let average = (begin * 10_000 + u64::midpoint(begin, end)) / (begin + end).max(1);
                 let length = (1_000_000 + end / 2) / end.max(1);
                 let [average, length] = [average * 100, length].map(|it| u32::try_from(it).ok());
@@ -325,7 +325,7 @@ impl Impairer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::jitter::Shape, *};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -384,6 +384,23 @@ mod tests {
         impairer.set_faults(Faults { reorder: (Share::percent(20), 8 * MS), ..faults });
         let arrivals: Vec<_> = (100..200).filter_map(|n| pass(&mut impairer, n, 1)).collect();
         assert!(arrivals.len() == 100 && !arrivals.is_sorted());
+    }
+
+    #[test]
+    fn what_follows_a_slow_datagram_closely_waits_for_it_and_what_is_far_behind_does_not() {
+        let mean = |apart: u64| {
+            let jitter = Jitter { by: 5 * MS, shape: Shape::Exponential };
+            let faults = Faults { jitter, ..Faults::default() };
+            let mut impairer = Impairer::new(at(0), faults, 1);
+            let took = (0..2_000).filter_map(|n| {
+                let (first, _) = impairer.pass(at(n * apart), 1).ok()?;
+                Some(first.at.since(at(n * apart)).as_micros())
+            });
+            took.sum::<u128>() / 2_000
+        };
+        // Five standard deviations of the mean are 560.
+        assert!((4_440..=5_560).contains(&mean(1_000)), "{}", mean(1_000));
+        assert!(mean(1) > 10_000, "{}", mean(1));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   fault       what a path does to datagrams, and the fate of each     words     how people write it
-//!   live        faults of a running client or relay                     jitter    how their times vary
+//!   order       faults of a running client or relay                     jitter    how their times vary
 //!   network     datagrams in virtual time
 //!   strategy    ways to live with that: the textbook's, TCP's, KCP's, ours
 //!   experiment  one of them on a path, and everything that happens      theory    what to expect
@@ -19,8 +19,8 @@ pub mod expect;
 pub mod experiment;
 pub mod fault;
 pub mod jitter;
-pub mod live;
 pub mod network;
+pub mod order;
 pub mod pcapng;
 pub mod qlog;
 pub mod remote;

@@ -121,7 +121,9 @@ impl Faults {
             let time = time_text(by);
             words.push(match shape {
                 Shape::Uniform => ("jitter", time),
-                _ => ("jitter", format!("{time} {}", shape.name())),
+                Shape::Normal | Shape::Exponential | Shape::Pareto => {
+                    ("jitter", format!("{time} {}", shape.name()))
+                }
             });
         }
         match &self.loss {

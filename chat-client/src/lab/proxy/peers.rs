@@ -56,7 +56,7 @@ pub(super) struct Departure {
     pub(super) peer: SocketAddr,
     pub(super) way: usize,
     pub(super) bytes: Vec<u8>,
-    /// The how-manieth of its peer and direction it is.
+    /// Its number among those of its peer and direction, from 0.
     number: u64,
     is_copy: bool,
     is_damaged: bool,

@@ -1,6 +1,6 @@
 //! What front ends ask, as commands to the engine and requests to the store.
 
-use protocol::{ids::MessageId, lab::live::Order, time::WallTime};
+use protocol::{ids::MessageId, lab::order::Order, time::WallTime};
 
 use super::{
     super::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::lab::{experiment::Way, live::way_word, words::time_text};
+use protocol::lab::{experiment::Way, order::way_word, words::time_text};
 
 use super::{
     super::{

@@ -78,7 +78,7 @@ impl Kcp {
             segment.timeout = match cause {
                 Cause::First => timeout,
                 Cause::Timeout => segment.timeout * 3 / 2,
-                _ => segment.timeout,
+                Cause::Overtaken | Cause::GoBack | Cause::Copy => segment.timeout,
             };
             (segment.resend_at, segment.overtaken) = (now + segment.timeout, 0);
             segment.tries += 1;
