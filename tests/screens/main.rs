@@ -120,6 +120,22 @@ fn pictures() -> String {
     ada.type_keys("/search lose<enter>");
     ada.wait_for("1 of 1");
     take("Everything that was ever said, also in Chinese (`/search 你好`):", &ada);
+    ada.type_keys("<esc>");
+    ada.wait_for("write to #lobby");
+    ada.type_keys("/net loss 40%<enter>");
+    ada.wait_for("lab: loss 40%");
+    ada.type_keys("<f5>");
+    ada.wait_for("F5 closes");
+    // Chance decides which message is lost; one of these is.
+    for number in 1..=40 {
+        say(&ada, &bea, &format!("lap {number}"));
+        let screen = ada.screen();
+        let is_told = |row: &str| row.contains("message") && row.contains("again");
+        if screen.contains("lost: ") && screen.lines().any(is_told) {
+            break;
+        }
+    }
+    take("What a lossy path does to it, here on purpose (`/net loss 40%`, then `F5`):", &ada);
     pictures.concat()
 }
 

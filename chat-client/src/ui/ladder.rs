@@ -78,13 +78,11 @@ fn draw_row(
     let (end, arrow) = widths(cells);
     let what = match &row.again {
         Some(again) => {
-            let why = format!("{} {again}", row.what);
             // The reason is what is left out first: a bold arrow says it as well.
-            if text::width(&why) <= end || cells < ENDS_CELLS_MIN {
-                why
-            } else {
-                format!("{} again", row.what)
-            }
+            let short = format!("{} again", row.what);
+            let forms = [format!("{} {again}", row.what), short];
+            let fits = |form: &String| text::width(form) <= end || cells < ENDS_CELLS_MIN;
+            forms.into_iter().find(fits).unwrap_or_else(|| format!("again: {}", row.what))
         }
         None => row.what.clone(),
     };
