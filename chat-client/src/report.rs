@@ -104,11 +104,14 @@ pub enum Failure {
         why: String,
     },
     /// A run in the laboratory is not as the scenario expects.
-    #[error("{0} expectations are not met")]
+    #[error("expectations that are not met: {0}")]
     Unmet(usize),
     /// The given time is over.
     #[error("not done within the given time")]
     Timeout,
+    /// The given time is over; the message is kept and goes out later.
+    #[error("not sent within the given time; it is queued, do not repeat it")]
+    TimeoutQueued,
     /// SIGINT.
     #[error("interrupted")]
     Interrupted,
@@ -178,7 +181,7 @@ impl Failure {
             Self::Refused(refusal) => exit_of(refusal),
             Self::Queued { .. } => Exit::Queued,
             Self::NotFound { .. } => Exit::NotFound,
-            Self::Timeout => Exit::Timeout,
+            Self::Timeout | Self::TimeoutQueued => Exit::Timeout,
             Self::Interrupted => Exit::Interrupted,
             Self::Terminated => Exit::Terminated,
             Self::OutputClosed => Exit::Ok,
@@ -243,6 +246,7 @@ impl Failure {
             | Self::BadSettings(_)
             | Self::Unmet(_)
             | Self::Timeout
+            | Self::TimeoutQueued
             | Self::Interrupted
             | Self::Terminated
             | Self::OutputClosed
@@ -287,7 +291,7 @@ impl Failure {
                 return vec![format!("on that host: chat-client lab peer --listen udp:{address}")];
             }
             Self::Refused(refusal) => refusal_help(refusal.code),
-            Self::Queued { .. } => &[
+            Self::Queued { .. } | Self::TimeoutQueued => &[
                 "chat-client outbox lists it; it goes out when any command next reaches the relay",
             ],
             Self::NotFound { what } if what.starts_with('#') => &["chat-client rooms --all"],

@@ -326,6 +326,23 @@ fn hostile_text_reaches_neither_terminal_nor_pipe() {
 }
 
 #[test]
+fn a_scenario_of_somebody_else_reaches_no_terminal_as_it_is() {
+    let person = Person::new("ada");
+    let path = person.home().join("theirs.toml");
+    let words = r#"title = "a\u001b[2J"
+explain = "b\u001b]0;c\u0007\nd"
+lasts = '1s'
+strategies = ['ours']
+traffic = { messages = 1, bytes = 8 }
+"#;
+    std::fs::write(&path, words).expect("writable");
+    let path = path.to_str().expect("UTF-8");
+    let told = person.stdout(&["lab", "explain", path]);
+    assert!(!told.contains(|c: char| c.is_control() && c != '\n') && told.contains("\nd\n"), "{told:?}");
+    assert_eq!(person.stdout(&["lab", "explain", path, "--source"]), words);
+}
+
+#[test]
 fn a_guest_uses_the_connection_of_a_running_tail() {
     let relay = Relay::start();
     let ada = Person::at("ada", &relay);
@@ -416,7 +433,8 @@ fn what_cannot_be_sent_now_is_queued_and_goes_out_later() {
     let two = outbox.iter().find(|message| message["text"] == "two").expect("it is kept");
     assert_eq!((&two["to"], &two["state"]), (&"#lobby".into(), &"queued".into()));
     assert_exit(&ada.run(&["members", "#lobby"]), 5);
-    assert_exit(&ada.run(&["--timeout", "0.2", "send", "#lobby", "three"]), 124);
+    let late = ada.run(&["--timeout", "0.2", "send", "#lobby", "three"]);
+    assert_fails(&late, 124, "it is queued, do not repeat it");
     let offline = ada.stdout(&["history", "#lobby"]);
     assert!(offline.contains("ada joined"), "history works without a relay: {offline}");
 }

@@ -226,5 +226,5 @@ fn the_lab_is_asked_for_by_flags_and_by_nothing_else() {
     }
     let wrong = run(dir.path(), &["--lab", "lose 10%"]);
     assert_eq!(wrong.status.code(), Some(2));
-    assert!(text(&wrong.stderr).contains("there is no fault \"lose\""));
+    assert!(text(&wrong.stderr).contains("there is none called \"lose\""));
 }

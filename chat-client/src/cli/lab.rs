@@ -19,6 +19,9 @@ pub enum Lab {
     Explain {
         /// Its name, or a file that ends in .toml
         scenario: String,
+        /// Prints the scenario as it is written, to begin one of your own with
+        #[arg(long)]
+        source: bool,
     },
     /// Runs a scenario in virtual time and compares strategies on the same losses
     Run(LabRun),

@@ -89,7 +89,7 @@ impl Sender<'_> {
     async fn finish(&mut self, output: &mut Output) -> Result<(), Failure> {
         let finish = say_why_it_takes_long(self.session, self.delivery.finish());
         let answer = match self.limit {
-            Some(limit) => timeout(limit, finish).await.map_err(|_| Failure::Timeout)??,
+            Some(limit) => timeout(limit, finish).await.map_err(|_| Failure::TimeoutQueued)??,
             None => finish.await?,
         };
         let is_json = output.style() == Style::Json;

@@ -17,13 +17,15 @@ pub struct Suite {
     pub seed: u64,
     /// Strategies, with what was expected of each.
     pub cases: Vec<(String, Vec<Verdict>)>,
+    /// Expectations of strategies that were left out.
+    pub skipped: Vec<String>,
 }
 
 impl Suite {
     /// The verdicts of a scenario's outcomes.
-    pub fn new(scenario: &str, seed: u64, outcomes: &[Outcome]) -> Self {
+    pub fn new(scenario: &str, seed: u64, outcomes: &[Outcome], skipped: Vec<String>) -> Self {
         let cases = outcomes.iter().map(|it| (it.strategy.clone(), it.verdicts.clone())).collect();
-        Self { scenario: scenario.to_owned(), seed, cases }
+        Self { scenario: scenario.to_owned(), seed, cases, skipped }
     }
 
     fn verdicts(&self) -> impl Iterator<Item = (&str, &Verdict)> {
@@ -32,10 +34,10 @@ impl Suite {
         })
     }
 
-    /// Test cases, and those of them that failed.
+    /// Test cases, with those that were skipped, and those that failed.
     fn counts(&self) -> (usize, usize) {
         let failed = self.verdicts().filter(|(_, verdict)| verdict.instead.is_some()).count();
-        (self.verdicts().count(), failed)
+        (self.verdicts().count() + self.skipped.len(), failed)
     }
 }
 
@@ -51,7 +53,8 @@ pub fn document(suites: &[Suite]) -> String {
         let (tests, failures) = suite.counts();
         lines.push(format!(
             "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" \
-             skipped=\"0\">"
+             skipped=\"{}\">",
+            suite.skipped.len()
         ));
         lines.push("    <properties>".to_owned());
         lines.push(format!("      <property name=\"seed\" value=\"{}\"/>", suite.seed));
@@ -70,6 +73,11 @@ pub fn document(suites: &[Suite]) -> String {
             lines.push(format!("{case}>"));
             lines.push(format!("      <failure message=\"it is {is}\">expected {expected}, and it is {is}</failure>"));
             lines.push("    </testcase>".to_owned());
+        }
+        for expected in &suite.skipped {
+            let case = escaped(expected);
+            let case = format!("    <testcase classname=\"{name}\" name=\"{case}\">");
+            lines.push(format!("{case}<skipped/></testcase>"));
         }
         lines.push("  </testsuite>".to_owned());
     }
@@ -103,7 +111,22 @@ mod tests {
 
     fn suite(name: &str, strategy: &str, expected: &str, instead: Option<&str>) -> Suite {
         let verdict = Verdict { expected: expected.into(), instead: instead.map(str::to_owned) };
-        Suite { scenario: name.into(), seed: 7, cases: vec![(strategy.into(), vec![verdict])] }
+        Suite {
+            scenario: name.into(),
+            seed: 7,
+            cases: vec![(strategy.into(), vec![verdict])],
+            skipped: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_said() {
+        let mut suite = suite("burst", "ours", "delivered = 100%", None);
+        suite.skipped = vec!["tcp: p99 < 1s".to_owned()];
+        let document = document(&[suite]);
+        let case = "<testcase classname=\"burst\" name=\"tcp: p99 &lt; 1s\"><skipped/></testcase>";
+        assert!(document.contains("tests=\"2\" failures=\"0\" errors=\"0\" skipped=\"1\""));
+        assert!(document.contains(case), "{document}");
     }
 
     #[test]

@@ -26,7 +26,12 @@ pub mod textbook;
 pub mod trace;
 pub mod watch;
 
-use std::{borrow::Cow, fs, path::Path};
+use std::{
+    borrow::Cow,
+    fs::{self, File},
+    io::Read as _,
+    path::Path,
+};
 
 use protocol::lab::scenario::{Scenario, Written};
 
@@ -79,10 +84,17 @@ pub fn text(name: &str) -> Result<Cow<'static, str>, Failure> {
         return Err(Failure::NotFound { what });
     }
     let reading = |error| Failure::io(format!("cannot read {name}"), error);
-    if fs::metadata(path).map_err(reading)?.len() > FILE_BYTES_MAX {
+    // Opening a pipe would wait for somebody who writes.
+    if !fs::metadata(path).map_err(reading)?.is_file() {
+        return Err(Failure::Usage(format!("{name} is no plain file")));
+    }
+    let file = File::open(path).map_err(reading)?;
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(reading)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
         return Err(Failure::Usage(format!("{name} is larger than a scenario may be (1 MiB)")));
     }
-    Ok(Cow::Owned(fs::read_to_string(path).map_err(reading)?))
+    Ok(Cow::Owned(text))
 }
 
 /// The scenario that this is the text of; `name` is for what is said of mistakes.
@@ -91,8 +103,11 @@ pub fn text(name: &str) -> Result<Cow<'static, str>, Failure> {
 ///
 /// What is wrong with it.
 pub fn parse(name: &str, text: &str) -> Result<Scenario, Failure> {
-    let written: Written = toml::from_str(text)
-        .map_err(|error| Failure::Usage(format!("{name}: {}", error.to_string().trim_end())))?;
+    let written: Written = toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Failure::Usage(format!("{name}, line {line}: {}", error.message().trim_end()))
+    })?;
     Scenario::new(written).map_err(|error| Failure::Usage(format!("{name}: {error}")))
 }
 
@@ -115,6 +130,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_plain_file_or_too_large_is_not_read() {
+        let refused = |name: &str| text(name).expect_err(name).to_string();
+        assert!(refused("/dev/zero").contains("no plain file"));
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("large.toml");
+        fs::write(&path, vec![b'#'; 1 << 20]).expect("writable");
+        let name = path.to_str().expect("UTF-8");
+        assert!(text(name).is_ok());
+        fs::write(&path, vec![b'#'; (1 << 20) + 1]).expect("writable");
+        assert!(refused(name).contains("1 MiB"));
+    }
+
+    #[test]
     fn a_mistake_in_a_scenario_is_shown_with_its_place() {
         let wrong = |text: &str| parse("mine.toml", text).expect_err(text).to_string();
         let right = "title = ''\nexplain = ''\nlasts = '1s'\nstrategies = ['ours']\n\
@@ -122,6 +150,9 @@ mod tests {
         assert!(parse("mine.toml", right).is_ok());
         assert!(wrong(&format!("{right}seeds = 1")).contains("unknown field `seeds`"));
         assert!(wrong(&format!("{right}path = {{ loss = '5' }}")).contains("write 5%"));
+        assert!(wrong(&format!("{right}seeds = 1")).contains("mine.toml, line 6: unknown field"));
+        let absent = wrong(&format!("{right}expect = ['tcp: p99 < 1ms']"));
+        assert!(absent.contains("\"tcp: p99 < 1ms\": this strategy is not among"), "{absent}");
         assert!(wrong(&right.replace("ours", "yours")).contains("stop-and-wait, go-back-n"));
         assert!(wrong(&right.replace("bytes = 8", "bytes = 7")).contains("at least 8"));
     }

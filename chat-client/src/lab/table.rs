@@ -15,15 +15,16 @@ pub fn heading() -> String {
 /// The figures of a strategy.
 pub fn row(strategy: &str, measures: &Measures) -> String {
     let share = measures.delivered * 1_000 / measures.messages.max(1);
+    let known = |figure: String| if measures.delivered > 0 { figure } else { "-".to_owned() };
     let cause = |cause| measures.causes.get(&cause).copied().unwrap_or(0);
     format!(
         "{strategy:<17}{:>7}%{:>10}{:>10}{:>10}{:>10}{:>8}{:>9}  {} {} {} {}",
         tenths(share),
-        millis(measures.mean),
-        millis(measures.p50),
-        millis(measures.p99),
-        millis(measures.max),
-        format!("{}.{:02}", measures.overhead / 1_000, measures.overhead % 1_000 / 10),
+        known(millis(measures.mean)),
+        known(millis(measures.p50)),
+        known(millis(measures.p99)),
+        known(millis(measures.max)),
+        known(format!("{}.{:02}", measures.overhead / 1_000, measures.overhead % 1_000 / 10)),
         format!("{}.{:03}", measures.goodput * 8 / 1_000_000, measures.goodput * 8 / 1_000 % 1_000),
         cause(Cause::Timeout),
         cause(Cause::Overtaken),

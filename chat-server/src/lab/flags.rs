@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn what_nobody_understands_is_refused_with_what_can_be_written() {
         for (arguments, says) in [
-            (["--lab", "lose 10%"], "there is no fault \"lose\"; there are delay"),
+            (["--lab", "lose 10%"], "there is none called \"lose\""),
             (["--lab", "loss 10"], "write 5%"),
             (["--lab", "seed 7"], "write --lab-seed NUMBER"),
             (["--lab", "off"], "write a fault, as 'loss 10%'"),

@@ -151,6 +151,11 @@ enum Order {
 pub struct BadExpect(pub String);
 
 impl Expect {
+    /// The one strategy of which something is expected, if it is not all.
+    pub const fn strategy(&self) -> Option<Strategy> {
+        self.strategy
+    }
+
     /// Whether anything is expected of a strategy that is called so.
     pub fn concerns(&self, strategy: &str) -> bool {
         self.strategy.is_none_or(|only| only.name() == strategy)
@@ -164,6 +169,9 @@ impl Expect {
     pub fn check(&self, run: &Run, measures: &Measures) -> Result<(), String> {
         match self.wanted {
             Wanted::Figure { figure, order, value } => {
+                if figure.needs_deliveries() && measures.delivered == 0 {
+                    return Err("unknown: nothing was delivered".to_owned());
+                }
                 let is = figure.of(measures);
                 let is_right = match order {
                     Order::Less => is < value,
@@ -283,6 +291,14 @@ impl Figure {
         }
     }
 
+    /// Whether it means nothing without a message that was delivered.
+    const fn needs_deliveries(self) -> bool {
+        match self {
+            Self::Mean | Self::P50 | Self::P99 | Self::Max | Self::Overhead => true,
+            Self::Delivered | Self::Goodput | Self::Retransmits | Self::Timeouts => false,
+        }
+    }
+
     fn in_words(self, value: u64) -> String {
         let thousandths = |value: u64| format!("{}.{:03}", value / 1_000, value % 1_000);
         match self {
@@ -298,6 +314,19 @@ impl Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_never_came_nobody_can_say_how_fast_it_was() {
+        let measures = Measures { messages: 100, ..Measures::default() };
+        let check = |text: &str| {
+            let expect: Expect = text.parse().expect(text);
+            expect.check(&Run::default(), &measures)
+        };
+        for text in ["mean < 1s", "p50 < 1s", "p99 < 1s", "max < 1s", "overhead < 2"] {
+            assert_eq!(check(text), Err("unknown: nothing was delivered".to_owned()), "{text}");
+        }
+        assert_eq!(check("delivered = 0%"), Ok(()));
+    }
 
     #[test]
     fn expectations_are_read_and_held_against_figures() {

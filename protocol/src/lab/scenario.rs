@@ -66,7 +66,10 @@ pub struct Written {
 
 /// Traffic as it is written down.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, as { messages = 100, bytes = 200, every = '20ms' }"
+)]
 pub struct WrittenTraffic {
     /// How many messages.
     pub messages: u32,
@@ -147,6 +150,9 @@ pub enum BadScenario {
     /// A strategy.
     #[error("there is no strategy {0:?}; there are {list}", list = Strategy::list())]
     Strategy(String),
+    /// An expectation of a strategy that does not run.
+    #[error("expect {0:?}: this strategy is not among those of the scenario")]
+    Absent(String),
     /// None.
     #[error("strategies: name at least one of {list}", list = Strategy::list())]
     NoStrategy,
@@ -310,7 +316,13 @@ impl Scenario {
         if strategies.is_empty() {
             return Err(BadScenario::NoStrategy);
         }
-        let expect = written.expect.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        let expect =
+            written.expect.iter().map(|text| text.parse()).collect::<Result<Vec<Expect>, _>>()?;
+        let is_absent =
+            |expect: &&Expect| expect.strategy().is_some_and(|it| !strategies.contains(&it));
+        if let Some(absent) = expect.iter().find(is_absent) {
+            return Err(BadScenario::Absent(absent.to_string()));
+        }
         let experiment = Experiment {
             traffic: Traffic { messages, bytes, every, conversations },
             interface: interface.transpose()?,

@@ -15,8 +15,7 @@ use super::{
 
 /// Queue before a bottleneck for which none was given: 50 packets of Ethernet.
 const QUEUE_BYTES_DEFAULT: u64 = 75_000;
-const JITTER_WANTED: &str =
-    "a time and how it is spread, as 5ms, 5ms normal, 5ms exponential or 5ms pareto";
+const JITTER_WANTED: &str = "5ms (uniform), 5ms normal, 5ms exponential or 5ms pareto";
 /// Names of faults, in the order in which they are explained.
 pub const FAULTS: [&str; 11] = [
     "delay",
@@ -36,10 +35,10 @@ pub const FAULTS: [&str; 11] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadFault {
     /// There is no fault of this name.
-    #[error("there is no fault {0:?}; there are {list}", list = FAULTS.join(", "))]
+    #[error("faults are {list}; there is none called {0:?}", list = FAULTS.join(", "))]
     Name(String),
     /// Its value is not what it should be.
-    #[error("{name} {value:?}: write {wanted}")]
+    #[error("{name}: write {wanted}, and not {value:?}")]
     Value {
         /// Of the fault.
         name: String,
@@ -93,7 +92,11 @@ impl Faults {
             }
             "mtu" => {
                 let bytes = bytes(value).and_then(|bytes| usize::try_from(bytes).ok());
-                self.datagram_bytes_max = bytes.ok_or_else(|| wrong("bytes, as 1300"))?;
+                let bytes = bytes.filter(|bytes| *bytes > 0);
+                self.datagram_bytes_max = match value {
+                    "none" => 0,
+                    _ => bytes.ok_or_else(|| wrong("bytes, as 1300, or none"))?,
+                };
             }
             "blackout" => {
                 let span = span(value).ok_or_else(|| wrong("from..to, as 3s..5s"))?;
@@ -424,8 +427,9 @@ mod tests {
             ("delay", "99999999999999999s", "write a time"),
             ("blackout", "5s..3s", "write from..to"),
             ("rate", "0mbit", "write 20mbit"),
+            ("mtu", "0", "write bytes, as 1300, or none"),
             ("profile", "mars", "write lan, dsl"),
-            ("lose", "5%", "there is no fault \"lose\"; there are delay, jitter"),
+            ("lose", "5%", "faults are delay, jitter"),
         ] {
             let error = set(&[(name, value)]).expect_err(value).to_string();
             assert!(error.contains(says), "{error}");

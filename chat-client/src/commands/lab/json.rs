@@ -1,10 +1,11 @@
-//! A run as lines of JSON.
+//! Runs and scenarios as lines of JSON.
 
 use std::{net::SocketAddr, time::Duration};
 
 use protocol::{
     lab::{
         experiment::{Event, What},
+        scenario::Scenario,
         strategy::Label,
     },
     time::Timestamp,
@@ -61,6 +62,30 @@ struct SummaryJson<'a> {
     wire_bytes: u64,
     retransmits: u64,
     timeouts: u64,
+}
+
+/// A scenario as a line of JSON.
+#[derive(Serialize)]
+pub(super) struct ScenarioJson<'a> {
+    v: u32,
+    name: &'a str,
+    title: &'a str,
+    explain: &'a str,
+    strategies: Vec<&'static str>,
+    expect: Vec<String>,
+}
+
+impl<'a> ScenarioJson<'a> {
+    pub(super) fn new(name: &'a str, scenario: &'a Scenario) -> Self {
+        Self {
+            v: JSON_VERSION,
+            name,
+            title: &scenario.title,
+            explain: scenario.explain.trim(),
+            strategies: scenario.strategies.iter().map(|strategy| strategy.name()).collect(),
+            expect: scenario.expect.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 pub(super) fn print_events(

@@ -12,14 +12,23 @@ mod watch;
 
 use std::net::SocketAddr;
 
-use protocol::lab::{pcapng, scenario::Scenario};
+use protocol::lab::pcapng;
 
-use crate::{cli::Lab, config::Config, lab, output::Output, report::Failure};
+use self::json::ScenarioJson;
+use crate::{
+    cli::Lab,
+    config::Config,
+    lab,
+    output::{Output, Style},
+    report::Failure,
+    untrusted::Untrusted,
+};
 
 pub(super) async fn run(command: Lab, config: &Config, output: &mut Output) -> Result<(), Failure> {
     match command {
-        Lab::List => lab::SCENARIOS.iter().try_for_each(|(name, _)| output.line(name)),
-        Lab::Explain { scenario } => explain(&lab::load(&scenario)?, output),
+        Lab::List => list(output),
+        Lab::Explain { scenario, source: true } => output.line(lab::text(&scenario)?.trim_end()),
+        Lab::Explain { scenario, source: false } => explain(&scenario, output),
         Lab::Dissector => output.line(pcapng::DISSECTOR.trim_end()),
         Lab::Run(run) => run::run(&run, config, output).await,
         Lab::Theory(theory) => theory::run(&theory, output),
@@ -29,13 +38,29 @@ pub(super) async fn run(command: Lab, config: &Config, output: &mut Output) -> R
     }
 }
 
-fn explain(scenario: &Scenario, output: &mut Output) -> Result<(), Failure> {
-    output.line(&scenario.title)?;
-    output.line("")?;
-    output.line(scenario.explain.trim())?;
-    output.line("")?;
-    output.line("What is expected of it:")?;
-    scenario.expect.iter().try_for_each(|expect| output.line(&format!("  {expect}")))
+fn list(output: &mut Output) -> Result<(), Failure> {
+    for (name, _) in lab::SCENARIOS {
+        match output.style() {
+            Style::Plain => output.line(name)?,
+            Style::Json => output.json(&ScenarioJson::new(name, &lab::load(name)?))?,
+        }
+    }
+    Ok(())
+}
+
+fn explain(name: &str, output: &mut Output) -> Result<(), Failure> {
+    let scenario = lab::load(name)?;
+    if output.style() == Style::Json {
+        return output.json(&ScenarioJson::new(name, &scenario));
+    }
+    // Somebody else may have written it.
+    let mut line = |text: &str| output.line(&Untrusted::new(text).for_line());
+    line(&scenario.title)?;
+    line("")?;
+    scenario.explain.trim().lines().try_for_each(&mut line)?;
+    line("")?;
+    line("What is expected of it:")?;
+    scenario.expect.iter().try_for_each(|expect| line(&format!("  {expect}")))
 }
 
 /// The first address of HOST:PORT, as it was given to `option`.

@@ -3,6 +3,7 @@
 
 use protocol::{
     lab::{
+        expect::Expect,
         experiment::{Experiment, Run},
         remote::LASTS_MAX,
         scenario::{Recorded, Scenario, Strategy},
@@ -81,7 +82,8 @@ async fn run_one(
     let mut scenario = lab::parse(name, &text)?;
     scenario.experiment.seed = asked.seed.unwrap_or(scenario.experiment.seed);
     if !asked.strategy.is_empty() {
-        scenario.strategies.clone_from(&asked.strategy);
+        let is_asked_for = |strategy: &Strategy| asked.strategy.contains(strategy);
+        scenario.strategies = Strategy::ALL.into_iter().filter(is_asked_for).collect();
     }
     let seed = scenario.experiment.seed;
     let traces = config.trace.clone().map(|(it, how)| Traces::new(it, &scenario.title, how));
@@ -115,7 +117,10 @@ async fn run_one(
         file::save(path, report::MARK, &page, overwrite(asked.force))?;
     }
     let unmet = outcomes.iter().flat_map(Outcome::unmet).collect();
-    Ok((Suite::new(name, seed, &outcomes), unmet))
+    let is_left_out =
+        |it: &&Expect| it.strategy().is_some_and(|it| !scenario.strategies.contains(&it));
+    let left_out = scenario.expect.iter().filter(is_left_out).map(Expect::to_string);
+    Ok((Suite::new(name, seed, &outcomes, left_out.collect()), unmet))
 }
 
 /// What `--force` says.
