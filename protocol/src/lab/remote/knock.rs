@@ -55,7 +55,7 @@ impl Knock {
             | Said::Ask(_)
             | Said::Begin(..)
             | Said::Packet(_)
-            | Said::Look(_)
+            | Said::Look(..)
             | Said::Leave => None,
         }
     }

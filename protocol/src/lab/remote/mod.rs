@@ -17,7 +17,7 @@
 //! ```text
 //!   0 ask      plan, zeros: 128 bytes in all   guest     5 packet   packet                  guest
 //!   1 cookie   cookie                          host      6 answer   report, label, packet   host
-//!   2 begin    plan, cookie                    guest     7 look     number (4)              guest
+//!   2 begin    plan, cookie                    guest     7 look     number (4), zeros       guest
 //!   3 begun                                    host      8 seen     number (4), report      host
 //!   4 refused                                  host      9 leave                            guest
 //!
@@ -30,7 +30,7 @@
 //!
 //! A guest asks, brings the cookie back, and is begun or refused ([`Knock`]). Then packets go out and
 //! answers come back, once a packet or when a timer of the receiver says so. A look is answered with
-//! everything that was given out, and shows each end that the other one is there. Who leaves is
+//! everything that was given out, as far as the answer is no larger than the look, and shows each end that the other one is there. Who leaves is
 //! forgotten at once, who falls silent after [`host::SILENCE_MAX`].
 //!
 //! Before a host has its cookie back it keeps nothing, and sends less than it got: nobody can turn it
@@ -50,10 +50,7 @@ pub use self::{
     knock::{Knock, Reply},
     live::{Live, LiveError, Progress},
 };
-use super::{
-    experiment::Experiment,
-    scenario::{MESSAGE_BYTES_MAX, Strategy},
-};
+use super::{experiment::Experiment, scenario::Strategy};
 
 /// How long a run may last: a host keeps it no longer.
 pub const LASTS_MAX: Duration = Duration::from_secs(900);
@@ -73,11 +70,11 @@ pub struct Plan {
 impl Plan {
     /// That of an experiment with this strategy.
     pub fn new(strategy: Strategy, experiment: &Experiment) -> Self {
-        let bytes = experiment.traffic.bytes.min(MESSAGE_BYTES_MAX);
         Self {
             strategy,
             conversations: experiment.traffic.conversations,
-            message_bytes: u16::try_from(bytes).unwrap_or(u16::MAX),
+            // No scenario has larger messages than a host takes.
+            message_bytes: u16::try_from(experiment.traffic.bytes).unwrap_or(u16::MAX),
             round_trip: experiment.round_trip(),
         }
     }

@@ -25,7 +25,8 @@ pub(super) enum Said<'d> {
     Refused,
     Packet(&'d [u8]),
     Answer(Vec<Given>, Option<Outgoing>),
-    Look(u32),
+    /// Its number, and for how many conversations the answer has room.
+    Look(u32, u8),
     Seen(u32, Vec<Given>),
     Leave,
 }
@@ -53,7 +54,11 @@ impl<'d> Said<'d> {
                     bytes.extend(packet);
                 }
             }
-            Self::Look(number) => bytes.extend(number.to_be_bytes()),
+            Self::Look(number, conversations) => {
+                bytes.extend(number.to_be_bytes());
+                let room = 1 + usize::from(*conversations) * GIVEN_BYTES;
+                bytes.resize(bytes.len() + room, 0);
+            }
             Self::Seen(number, report) => {
                 bytes.extend(number.to_be_bytes());
                 encode_report(report, &mut bytes);
@@ -82,7 +87,11 @@ impl<'d> Said<'d> {
                 let packet = if rest.is_empty() { None } else { Some(decode_outgoing(rest)?) };
                 Self::Answer(report, packet)
             }
-            7 => Self::Look(u32::from_be_bytes(*rest.first_chunk()?)),
+            7 => {
+                let (number, room) = rest.split_first_chunk()?;
+                let room = room.len().saturating_sub(1) / GIVEN_BYTES;
+                Self::Look(u32::from_be_bytes(*number), u8::try_from(room).unwrap_or(u8::MAX))
+            }
             8 => {
                 let (number, rest) = rest.split_first_chunk()?;
                 Self::Seen(u32::from_be_bytes(*number), decode_report(rest)?.0)
@@ -102,7 +111,7 @@ impl<'d> Said<'d> {
             Self::Refused => 4,
             Self::Packet(_) => 5,
             Self::Answer(..) => 6,
-            Self::Look(_) => 7,
+            Self::Look(..) => 7,
             Self::Seen(..) => 8,
             Self::Leave => 9,
         }
@@ -205,12 +214,66 @@ mod tests {
             Said::Answer(vec![given(0, 5), given(2, 70_000)], packet(Label::Ack { number: 7 })),
             Said::Answer(vec![], packet(data)),
             Said::Answer(vec![given(1, 1)], None),
-            Said::Look(8),
+            Said::Look(8, 0),
+            Said::Look(8, 255),
             Said::Seen(8, vec![given(255, 1)]),
             Said::Leave,
         ] {
             assert_eq!(Said::decode(&said.encode([9; 8])), Some(([9; 8], said)));
         }
+    }
+
+    fn from_hex(digits: &str) -> Vec<u8> {
+        let digits: Vec<u8> = digits.bytes().filter(|it| *it != b' ').collect();
+        let byte = |two: &[u8; 2]| u8::from_str_radix(str::from_utf8(two).ok()?, 16).ok();
+        digits.as_chunks().0.iter().map(|two| byte(two).expect("two digits")).collect()
+    }
+
+    /// Other versions speak with this one.
+    #[test]
+    fn the_bytes_are_these() {
+        let mut ask = "4c414231 00 0909090909090909 04 03 00c8 00009c40".to_owned();
+        ask.push_str(&"00".repeat(128 - 21));
+        let packet = |label| Some(Outgoing { bytes: vec![0xaa, 0xbb], label });
+        let given = vec![Given { conversation: 2, messages: 70_000 }];
+        let data = Label::Data { number: 258, cause: Cause::Timeout };
+        for (said, bytes) in [
+            (Said::Ask(PLAN), &*ask),
+            (Said::Cookie(&[1, 2]), "4c414231 01 0909090909090909 0102"),
+            (Said::Begin(PLAN, &[1, 2]), "4c414231 02 0909090909090909 04 03 00c8 00009c40 0102"),
+            (Said::Begun, "4c414231 03 0909090909090909"),
+            (Said::Refused, "4c414231 04 0909090909090909"),
+            (Said::Packet(&[0xaa]), "4c414231 05 0909090909090909 aa"),
+            (
+                Said::Answer(given.clone(), packet(Label::Ack { number: 7 })),
+                "4c414231 06 0909090909090909 01 02 00011170 00 0000000000000007 aabb",
+            ),
+            (
+                Said::Answer(Vec::new(), packet(data)),
+                "4c414231 06 0909090909090909 00 02 0000000000000102 aabb",
+            ),
+            (Said::Answer(given.clone(), None), "4c414231 06 0909090909090909 01 02 00011170"),
+            (Said::Look(258, 1), "4c414231 07 0909090909090909 00000102 000000000000"),
+            (Said::Seen(258, given), "4c414231 08 0909090909090909 00000102 01 02 00011170"),
+            (Said::Leave, "4c414231 09 0909090909090909"),
+        ] {
+            assert_eq!(said.encode([9; 8]), from_hex(bytes), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn strategies_and_causes_have_these_numbers() {
+        let strategies = [
+            (0, "stop-and-wait"),
+            (1, "go-back-n"),
+            (2, "selective-repeat"),
+            (3, "tcp"),
+            (4, "kcp"),
+            (5, "ours"),
+        ];
+        let causes = [(0, "first"), (1, "timeout"), (2, "overtaken"), (3, "go-back"), (4, "copy")];
+        assert_eq!(Strategy::ALL.map(|it| (place_of(&Strategy::ALL, it), it.name())), strategies);
+        assert_eq!(Cause::ALL.map(|it| (place_of(&Cause::ALL, it), it.name())), causes);
     }
 
     #[test]

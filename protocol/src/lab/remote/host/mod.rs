@@ -20,6 +20,10 @@ use crate::{
 
 /// Runs at once. Each receiver keeps what came early: some megabytes at most.
 pub const RUNS_MAX: usize = 16;
+/// And of one IP address: nobody has all of them alone.
+pub const RUNS_PER_ADDRESS_MAX: usize = 4;
+/// Runs that are over, of which a late datagram begins none again.
+const OVER_MAX: usize = 256;
 /// A run is forgotten when its guest has said nothing for so long.
 pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Bytes of a packet at most; no strategy sends larger ones towards its receiver.
@@ -31,6 +35,8 @@ const REPORTED_MAX: usize = 16;
 pub struct Host {
     cookies: Cookies,
     runs: BTreeMap<(SocketAddr, RunName), Hosted>,
+    /// The last ones that their guests left: their cookies may still count.
+    over: VecDeque<(SocketAddr, RunName)>,
     outgoing: VecDeque<(SocketAddr, Vec<u8>)>,
     counts: Counts,
 }
@@ -66,6 +72,7 @@ impl Host {
         Self {
             cookies: Cookies::new(entropy),
             runs: BTreeMap::new(),
+            over: VecDeque::new(),
             outgoing: VecDeque::new(),
             counts: Counts::default(),
         }
@@ -90,7 +97,8 @@ impl Host {
                 self.say(from, run, &Said::Cookie(&cookie));
             }
             Said::Begin(plan, cookie) => {
-                if self.cookies.is_ours(now, from, &digest(run, plan), cookie) {
+                let is_late = self.over.contains(&(from, run));
+                if !is_late && self.cookies.is_ours(now, from, &digest(run, plan), cookie) {
                     let is_begun = self.begin(now, from, run, plan);
                     self.say(from, run, &if is_begun { Said::Begun } else { Said::Refused });
                 }
@@ -99,20 +107,20 @@ impl Host {
                 if let Some(hosted) = self.runs.get_mut(&(from, run))
                     && packet.len() <= PACKET_BYTES_MAX
                 {
-                    self.counts.packets += 1;
+                    self.counts.packets += u64::from(!hosted.is_broken);
                     let answers = hosted.handle_packet(now, packet);
                     self.outgoing.extend(answers.iter().map(|it| (from, it.encode(run))));
                 }
             }
-            Said::Look(number) => {
+            Said::Look(number, conversations) => {
                 if let Some(hosted) = self.runs.get_mut(&(from, run)) {
                     hosted.heard_at = now;
-                    let report = hosted.report(hosted.given.len());
+                    let report = hosted.report(conversations.into());
                     self.say(from, run, &Said::Seen(number, report));
                 }
             }
             Said::Leave => {
-                self.runs.remove(&(from, run));
+                self.end(from, run);
             }
             // What hosts say.
             Said::Cookie(_) | Said::Begun | Said::Refused | Said::Answer(..) | Said::Seen(..) => {}
@@ -123,7 +131,7 @@ impl Host {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.forget(now);
         for ((from, run), hosted) in &mut self.runs {
-            if hosted.receiver.poll_timeout().is_some_and(|due| due <= now) {
+            if hosted.poll_timeout().is_some_and(|due| due <= now) {
                 hosted.receiver.handle_timeout(now);
                 let answers = hosted.answers(now);
                 self.outgoing.extend(answers.iter().map(|it| (*from, it.encode(*run))));
@@ -139,8 +147,9 @@ impl Host {
     /// When time alone changes something.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let due = |hosted: &Hosted| {
-            let receiver = hosted.receiver.poll_timeout();
-            receiver.map_or(hosted.forgotten_at(), |due| due.min(hosted.forgotten_at()))
+            hosted
+                .poll_timeout()
+                .map_or(hosted.forgotten_at(), |due| due.min(hosted.forgotten_at()))
         };
         self.runs.values().map(due).min()
     }
@@ -153,14 +162,28 @@ impl Host {
         }
         self.forget(now);
         // Whoever begins another run has no use for the last one, and its leaving may be lost.
-        self.runs.retain(|(guest, _), _| *guest != from);
-        if self.runs.len() >= RUNS_MAX {
+        let of_guest = self.runs.keys().filter(|(guest, _)| *guest == from);
+        for (_, last) in of_guest.copied().collect::<Vec<_>>() {
+            self.end(from, last);
+        }
+        let of_address = self.runs.keys().filter(|(guest, _)| guest.ip() == from.ip()).count();
+        if self.runs.len() >= RUNS_MAX || of_address >= RUNS_PER_ADDRESS_MAX {
             self.counts.refused += 1;
             return false;
         }
         self.counts.begun += 1;
         self.runs.insert((from, run), Hosted::new(now, plan));
         true
+    }
+
+    /// Its guest has left it.
+    fn end(&mut self, from: SocketAddr, run: RunName) {
+        if self.runs.remove(&(from, run)).is_some() {
+            self.over.push_back((from, run));
+            if self.over.len() > OVER_MAX {
+                self.over.pop_front();
+            }
+        }
     }
 
     fn forget(&mut self, now: Timestamp) {
@@ -197,6 +220,11 @@ impl Hosted {
         (self.began + LASTS_MAX + SILENCE_MAX).min(self.heard_at + SILENCE_MAX)
     }
 
+    /// When the receiver wants to be woken.
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        self.receiver.poll_timeout().filter(|_| !self.is_broken)
+    }
+
     fn handle_packet(&mut self, now: Timestamp, packet: &[u8]) -> Vec<Said<'static>> {
         self.heard_at = now;
         if self.is_broken {
@@ -210,7 +238,11 @@ impl Hosted {
     fn answers(&mut self, now: Timestamp) -> Vec<Said<'static>> {
         let mut is_news = false;
         while let Some(message) = self.receiver.poll_message() {
-            is_news |= self.give_out(&message);
+            if !self.give_out(&message) {
+                self.is_broken = true;
+                return Vec::new();
+            }
+            is_news = true;
         }
         let mut answers = Vec::new();
         while let Some(packet) = self.receiver.poll_packet(now) {
@@ -222,7 +254,7 @@ impl Hosted {
         answers
     }
 
-    /// Counts a message, if it is the next one of its conversation.
+    /// Counts a message, and whether it is the next one of its conversation: no other is counted.
     fn give_out(&mut self, message: &[u8]) -> bool {
         let Plan { conversations, message_bytes, .. } = self.plan;
         let named = message.first_chunk().map_or(u64::MAX, |name| u64::from_be_bytes(*name));
@@ -230,7 +262,6 @@ impl Hosted {
         let given = &mut self.given[usize::from(conversation)];
         let due = given.saturating_mul(conversations.into()).saturating_add(conversation.into());
         if message != message_of(due, message_bytes.into()) {
-            self.is_broken = true;
             return false;
         }
         *given += 1;
@@ -257,167 +288,4 @@ fn digest(run: RunName, plan: Plan) -> InitDigest {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::lab::scenario::Strategy;
-
-    const RUN: RunName = [7; 8];
-
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp::from_micros(seconds * 1_000_000)
-    }
-
-    fn guest(number: usize) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, 1], u16::try_from(number).expect("a port")))
-    }
-
-    fn plan(strategy: Strategy) -> Plan {
-        let round_trip = Duration::from_millis(40);
-        Plan { strategy, conversations: 1, message_bytes: 8, round_trip }
-    }
-
-    fn host() -> Host {
-        Host::new(&mut Entropy::seeded_for_simulation(1))
-    }
-
-    fn tell(host: &mut Host, now: Timestamp, from: SocketAddr, said: &Said<'_>) -> Vec<Vec<u8>> {
-        host.handle_datagram(now, from, &said.encode(RUN));
-        let answers: Vec<_> = std::iter::from_fn(|| host.poll_transmit()).collect();
-        assert!(answers.iter().all(|(to, _)| *to == from), "to nobody else");
-        answers.into_iter().map(|(_, bytes)| bytes).collect()
-    }
-
-    /// Asks, begins; what the host says to that.
-    fn begin(host: &mut Host, now: Timestamp, from: SocketAddr, plan: Plan) -> Vec<Vec<u8>> {
-        let answers = tell(host, now, from, &Said::Ask(plan));
-        let Some((_, Said::Cookie(cookie))) = Said::decode(&answers[0]) else {
-            panic!("no cookie")
-        };
-        tell(host, now, from, &Said::Begin(plan, cookie))
-    }
-
-    fn given(host: &mut Host, now: Timestamp) -> Vec<Given> {
-        let answers = tell(host, now, guest(1), &Said::Look(3));
-        let Some((_, Said::Seen(3, report))) = Said::decode(&answers[0]) else {
-            panic!("nothing to see")
-        };
-        report
-    }
-
-    /// A packet of stop-and-wait.
-    fn packet(number: u64, message: u64) -> Vec<u8> {
-        [&[0], &number.to_be_bytes()[..], &message.to_be_bytes()].concat()
-    }
-
-    #[test]
-    fn who_has_not_shown_that_it_hears_gets_less_than_it_sent_and_costs_nothing() {
-        let mut host = host();
-        let plan = plan(Strategy::Tcp);
-        let ask = Said::Ask(plan);
-        let answers = tell(&mut host, at(0), guest(1), &ask);
-        let [cookie] = &answers[..] else { panic!("{answers:?}") };
-        assert!(cookie.len() < ask.encode(RUN).len());
-        let Some((_, Said::Cookie(cookie))) = Said::decode(cookie) else { panic!("no cookie") };
-        // Of somebody else, for something else, and none at all.
-        let begin = Said::Begin(plan, cookie);
-        assert!(tell(&mut host, at(0), guest(2), &begin).is_empty());
-        let other = Plan { conversations: 2, ..plan };
-        assert!(tell(&mut host, at(0), guest(1), &Said::Begin(other, cookie)).is_empty());
-        assert!(tell(&mut host, at(0), guest(1), &Said::Begin(plan, &[])).is_empty());
-        for said in [Said::Packet(b"packet"), Said::Look(1), Said::Leave] {
-            assert!(tell(&mut host, at(0), guest(1), &said).is_empty());
-        }
-        assert_eq!((host.runs(), host.counts()), (0, Counts::default()));
-        assert_eq!(tell(&mut host, at(0), guest(1), &begin), [Said::Begun.encode(RUN)]);
-        assert_eq!(tell(&mut host, at(0), guest(1), &begin), [Said::Begun.encode(RUN)], "again");
-        assert_eq!((host.runs(), host.counts().begun), (1, 1));
-    }
-
-    #[test]
-    fn so_many_runs_at_once_and_no_more() {
-        let mut host = host();
-        let plan = plan(Strategy::Ours);
-        for number in 0..RUNS_MAX {
-            assert_eq!(begin(&mut host, at(0), guest(number), plan), [Said::Begun.encode(RUN)]);
-        }
-        let refused = [Said::Refused.encode(RUN)];
-        assert_eq!(begin(&mut host, at(0), guest(RUNS_MAX), plan), refused);
-        tell(&mut host, at(0), guest(3), &Said::Leave);
-        let begun = [Said::Begun.encode(RUN)];
-        assert_eq!(begin(&mut host, at(0), guest(RUNS_MAX), plan), begun, "somebody left");
-        assert_eq!(host.counts(), Counts { begun: 1 + RUNS_MAX as u64, refused: 1, packets: 0 });
-    }
-
-    #[test]
-    fn who_is_silent_or_stays_too_long_is_forgotten() {
-        let mut host = host();
-        begin(&mut host, at(0), guest(1), plan(Strategy::Kcp));
-        host.handle_timeout(at(SILENCE_MAX.as_secs() - 1));
-        assert_eq!(host.runs(), 1);
-        assert_eq!(host.poll_timeout(), Some(at(SILENCE_MAX.as_secs())));
-        host.handle_timeout(at(SILENCE_MAX.as_secs()));
-        assert_eq!((host.runs(), host.poll_timeout()), (0, None));
-        begin(&mut host, at(100), guest(1), plan(Strategy::Kcp));
-        let mut now = 0;
-        while host.runs() == 1 {
-            now += 10;
-            tell(&mut host, at(100 + now), guest(1), &Said::Look(1));
-            host.handle_timeout(at(100 + now));
-        }
-        assert_eq!(now, (LASTS_MAX + SILENCE_MAX).as_secs());
-    }
-
-    #[test]
-    fn messages_that_are_not_due_are_not_counted() {
-        let mut host = host();
-        begin(&mut host, at(0), guest(1), plan(Strategy::StopAndWait));
-        let one = [Given { conversation: 0, messages: 1 }];
-        let answers = tell(&mut host, at(0), guest(1), &Said::Packet(&packet(0, 0)));
-        let Some((_, Said::Answer(report, Some(_)))) = Said::decode(&answers[0]) else {
-            panic!("no answer")
-        };
-        assert_eq!((&report[..], &given(&mut host, at(0))[..]), (&one[..], &one[..]));
-        for wrong in [packet(1, 5), packet(2, 1)] {
-            tell(&mut host, at(0), guest(1), &Said::Packet(&wrong));
-        }
-        assert_eq!(given(&mut host, at(0)), one);
-    }
-
-    #[test]
-    fn a_packet_that_no_strategy_sends_is_not_taken() {
-        let mut host = host();
-        begin(&mut host, at(0), guest(1), plan(Strategy::StopAndWait));
-        let mut large = packet(0, 0);
-        large.resize(PACKET_BYTES_MAX + 1, 0);
-        assert!(tell(&mut host, at(0), guest(1), &Said::Packet(&large)).is_empty());
-        large.truncate(PACKET_BYTES_MAX);
-        assert_eq!(tell(&mut host, at(0), guest(1), &Said::Packet(&large)).len(), 1);
-        assert_eq!(host.counts().packets, 1);
-    }
-
-    proptest! {
-        #[test]
-        fn no_packet_of_a_guest_ends_the_host(
-            packets in proptest::collection::vec(
-                (0..3_u8, any::<u64>(), proptest::collection::vec(any::<u8>(), 0..80)), 1..20)
-        ) {
-            for strategy in Strategy::ALL {
-                let mut host = host();
-                begin(&mut host, at(0), guest(1), plan(strategy));
-                for (second, (kind, number, rest)) in packets.iter().enumerate() {
-                    let now = at(second as u64);
-                    let with_kind = [&[*kind], &number.to_be_bytes()[..], rest].concat();
-                    let without = [&number.to_be_bytes()[..], rest].concat();
-                    for packet in [&with_kind, &without, rest] {
-                        tell(&mut host, now, guest(1), &Said::Packet(packet));
-                        host.handle_timeout(now);
-                        while host.poll_transmit().is_some() {}
-                    }
-                }
-                prop_assert_eq!(host.runs(), 1);
-            }
-        }
-    }
-}
+mod tests;
