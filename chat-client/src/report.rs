@@ -100,6 +100,8 @@ pub enum Failure {
     NoReceiver {
         /// Where it should be.
         address: SocketAddr,
+        /// As far as it can be told from here.
+        absence: Absence,
         /// What happened.
         why: String,
     },
@@ -158,6 +160,19 @@ pub enum Failure {
         /// That relay.
         key: RelayKey,
     },
+}
+
+/// How a receiver of the laboratory is missing: what helps depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// Nobody has answered.
+    Nobody,
+    /// It has no room.
+    Full,
+    /// It was there, and is not heard any more.
+    Gone,
+    /// It does what no receiver may.
+    Broken,
 }
 
 impl Failure {
@@ -287,8 +302,17 @@ impl Failure {
                     format!("chat-client trust name @{name}"),
                 ];
             }
-            Self::NoReceiver { address, .. } => {
+            Self::NoReceiver { address, absence: Absence::Nobody, .. } => {
                 return vec![format!("on that host: chat-client lab peer --listen udp:{address}")];
+            }
+            Self::NoReceiver { absence: Absence::Full, .. } => {
+                &["try again when another run has ended, or start a peer of your own"]
+            }
+            Self::NoReceiver { absence: Absence::Gone, .. } => {
+                &["was the peer ended, or the network in between down? then begin the run again"]
+            }
+            Self::NoReceiver { absence: Absence::Broken, .. } => {
+                &["are both ends the same version? chat-client --version"]
             }
             Self::Refused(refusal) => refusal_help(refusal.code),
             Self::Queued { .. } | Self::TimeoutQueued => &[
@@ -414,10 +438,10 @@ mod tests {
             Failure::Refused(Refusal::last(RefusalCode::NAME_TAKEN, "ada")),
             Failure::Queued { why: "relay not reachable".into() },
             Failure::NotFound { what: "#nowhere".into() },
-            Failure::NoReceiver {
-                address: SocketAddr::from(([192, 0, 2, 1], 4546)),
-                why: "nobody answers".into(),
-            },
+            no_receiver(Absence::Nobody),
+            no_receiver(Absence::Full),
+            no_receiver(Absence::Gone),
+            no_receiver(Absence::Broken),
             Failure::Timeout,
         ];
         for failure in &failures {
@@ -427,6 +451,18 @@ mod tests {
             let is_self_evident = matches!(failure, Failure::Timeout);
             assert!(is_self_evident || report.contains("\nhelp: "), "{report}");
         }
+    }
+
+    fn no_receiver(absence: Absence) -> Failure {
+        let address = SocketAddr::from(([192, 0, 2, 1], 4546));
+        Failure::NoReceiver { address, absence, why: "it is not".into() }
+    }
+
+    #[test]
+    fn a_peer_is_to_be_started_only_where_none_is() {
+        let starts = |absence| report(&no_receiver(absence)).contains("lab peer --listen");
+        assert!(starts(Absence::Nobody));
+        assert!(![Absence::Full, Absence::Gone, Absence::Broken].into_iter().any(starts));
     }
 
     #[test]

@@ -53,7 +53,9 @@ pub struct LabRun {
     ///
     /// Packets cross the real network. The faults act on this end, in both directions, and packets
     /// with the same number meet the same fate as in virtual time. Times are real ones: a message has
-    /// arrived when this end hears of it.
+    /// arrived when this end hears of it. A packet counts as arrived when it got past the faults: what
+    /// the real network loses after that is not seen, and the news of what was given out meets no
+    /// faults.
     #[arg(long, value_name = "HOST:PORT")]
     pub live: Option<String>,
     /// Only this strategy; again for more
@@ -76,7 +78,8 @@ pub struct LabRun {
 /// `lab peer`.
 #[derive(Args, Debug)]
 pub struct LabPeer {
-    /// Where runs elsewhere reach it; this host alone unless told otherwise; port 0 takes a free one
+    /// Where runs elsewhere reach it; this host alone unless told otherwise; port 0 takes a free one;
+    /// give the address itself where the host has several
     #[arg(long, value_name = "udp:ADDR:PORT", value_parser = listen, default_value = LISTEN)]
     pub listen: SocketAddr,
 }

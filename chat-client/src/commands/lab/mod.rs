@@ -65,7 +65,17 @@ fn explain(name: &str, output: &mut Output) -> Result<(), Failure> {
 
 /// The first address of HOST:PORT, as it was given to `option`.
 async fn resolve(option: &str, name: &str) -> Result<SocketAddr, Failure> {
+    resolve_all(option, name).await.map(|(first, _)| first)
+}
+
+/// The first address and the other ones.
+async fn resolve_all(
+    option: &str,
+    name: &str,
+) -> Result<(SocketAddr, impl Iterator<Item = SocketAddr>), Failure> {
     let failed = |error| Failure::io(format!("{option} {name}: write HOST:PORT"), error);
     let mut addresses = tokio::net::lookup_host(name).await.map_err(failed)?;
-    addresses.next().ok_or_else(|| Failure::NotFound { what: format!("{option} {name}") })
+    let nowhere = || Failure::NotFound { what: format!("{option} {name}") };
+    let first = addresses.next().ok_or_else(nowhere)?;
+    Ok((first, addresses.collect::<Vec<_>>().into_iter()))
 }

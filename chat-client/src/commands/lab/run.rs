@@ -13,7 +13,7 @@ use protocol::{
     transport::datagram::trace::Payloads,
 };
 
-use super::{json::print_events, progress::Progress, resolve};
+use super::{json::print_events, progress::Progress, resolve_all};
 use crate::{
     cli::LabRun,
     config::Config,
@@ -43,17 +43,18 @@ pub(super) async fn run(
         let what = "--report and --trace take one scenario at a time".to_owned();
         return Err(Failure::Usage(what));
     }
-    let remote = match &asked.live {
+    let mut remote = match &asked.live {
         Some(name) => {
             let name = name.strip_prefix("udp:").unwrap_or(name);
-            Some(Remote::open(resolve("--live", name).await?)?)
+            let (first, others) = resolve_all("--live", name).await?;
+            Some(Remote::open(first, others)?)
         }
         None => None,
     };
     let mut suites = Vec::new();
     let mut unmet = 0;
     for name in &names {
-        let (suite, lines) = run_one(asked, remote.as_ref(), config, name, output).await?;
+        let (suite, lines) = run_one(asked, remote.as_mut(), config, name, output).await?;
         for line in &lines {
             tell(&Untrusted::new(line).for_line());
         }
@@ -73,7 +74,7 @@ pub(super) async fn run(
 /// Runs a scenario and shows what it came to; then what was expected, and what is not so.
 async fn run_one(
     asked: &LabRun,
-    remote: Option<&Remote>,
+    mut remote: Option<&mut Remote>,
     config: &Config,
     name: &str,
     output: &mut Output,
@@ -90,10 +91,11 @@ async fn run_one(
     let traces = traces.transpose()?;
     let mut outcomes = Vec::new();
     for strategy in &scenario.strategies {
-        let run = run_strategy(*strategy, &scenario, remote, traces.as_ref()).await?;
+        let run =
+            run_strategy(*strategy, &scenario, remote.as_deref_mut(), traces.as_ref()).await?;
         outcomes.push(Outcome::new(strategy.name(), run, &scenario));
     }
-    let live = remote.map(Remote::address);
+    let live = remote.map(|remote| remote.address());
     match output.style() {
         Style::Plain => {
             let title = Untrusted::new(&scenario.title).for_line();
@@ -132,7 +134,7 @@ pub(super) const fn overwrite(force: bool) -> Overwrite {
 async fn run_strategy(
     strategy: Strategy,
     scenario: &Scenario,
-    remote: Option<&Remote>,
+    remote: Option<&mut Remote>,
     traces: Option<&Traces>,
 ) -> Result<Run, Failure> {
     let experiment = &scenario.experiment;
@@ -156,7 +158,7 @@ async fn run_strategy(
 async fn run_live(
     strategy: Strategy,
     experiment: &Experiment,
-    remote: &Remote,
+    remote: &mut Remote,
     payloads: Option<Payloads>,
 ) -> Result<Recorded, Failure> {
     let lasts = experiment.lasts_max;

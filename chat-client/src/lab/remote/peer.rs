@@ -14,6 +14,10 @@ use crate::lab::{
     sockets::{DATAGRAM_BYTES_MAX, enlarge},
 };
 
+/// Errors of the socket in a row, after which it counts as broken. Some systems tell of a guest that
+/// has gone in this way.
+const ERRORS_MAX: u32 = 100;
+
 /// A host with its socket.
 #[derive(Debug)]
 pub struct Peer {
@@ -22,6 +26,8 @@ pub struct Peer {
     clock: Clock,
     alarm: Alarm,
     buffer: Vec<u8>,
+    /// Errors of the socket since it last gave a datagram.
+    errors: u32,
 }
 
 impl Peer {
@@ -39,6 +45,7 @@ impl Peer {
             clock: Clock::new(),
             alarm: Alarm::new(),
             buffer: vec![0; DATAGRAM_BYTES_MAX],
+            errors: 0,
         })
     }
 
@@ -60,7 +67,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// If the socket fails.
+    /// If the socket fails again and again.
     ///
     /// # Cancel safety
     ///
@@ -69,8 +76,18 @@ impl Peer {
         let wakes = self.clock.instant(self.host.poll_timeout());
         tokio::select! {
             received = self.socket.recv_from(&mut self.buffer) => {
-                let (bytes, from) = received?;
-                self.host.handle_datagram(self.clock.now(), from, &self.buffer[..bytes]);
+                match received {
+                    Ok((bytes, from)) => {
+                        self.errors = 0;
+                        self.host.handle_datagram(self.clock.now(), from, &self.buffer[..bytes]);
+                    }
+                    Err(error) => {
+                        self.errors += 1;
+                        if self.errors > ERRORS_MAX {
+                            return Err(error);
+                        }
+                    }
+                }
             }
             () = self.alarm.until(wakes) => self.host.handle_timeout(self.clock.now()),
         }
@@ -78,6 +95,32 @@ impl Peer {
             // A guest that cannot be reached is forgotten in time.
             let _ = self.socket.send_to(&datagram, to).await;
         }
+        Ok(())
+    }
+    /// Goes on elsewhere, with the same guests.
+    #[cfg(test)]
+    pub(super) async fn bind_again(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.socket = UdpSocket::bind(address).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_of_the_socket_does_not_end_the_peer() -> io::Result<()> {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut peer = Peer::bind(any).await?;
+        let closed = UdpSocket::bind(any).await?.local_addr()?;
+        // Only connected sockets hear from this system that nobody is there.
+        peer.socket.connect(closed).await?;
+        peer.socket.send(b"anybody?").await?;
+        peer.turn().await?;
+        assert_eq!(peer.errors, 1);
         Ok(())
     }
 }

@@ -16,7 +16,9 @@ pub(super) fn experiment(experiment: &Experiment, live: Option<SocketAddr>) -> V
     sentences.extend(live.map(|address| {
         format!(
             "The receiver was at {address}, behind a real network: times are real ones, and a \
-             message was given out when the sender heard of it."
+             message was given out when the sender heard of it. A packet arrived when it got past the \
+             faults: what the real network lost after that is not seen, and the news of what was \
+             given out meets no faults."
         )
     }));
     if let Some(bytes) = experiment.interface {
