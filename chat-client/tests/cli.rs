@@ -338,7 +338,10 @@ traffic = { messages = 1, bytes = 8 }
     std::fs::write(&path, words).expect("writable");
     let path = path.to_str().expect("UTF-8");
     let told = person.stdout(&["lab", "explain", path]);
-    assert!(!told.contains(|c: char| c.is_control() && c != '\n') && told.contains("\nd\n"), "{told:?}");
+    assert!(
+        !told.contains(|c: char| c.is_control() && c != '\n') && told.contains("\nd\n"),
+        "{told:?}"
+    );
     assert_eq!(person.stdout(&["lab", "explain", path, "--source"]), words);
 }
 

@@ -12,6 +12,7 @@ use std::{
 
 use harness::{chat::Chat, lines::Lines, pty::Pty, screen::Size};
 use portable_pty::CommandBuilder;
+use protocol::ids::sha256;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -228,10 +229,9 @@ fn a_stranger_gets_less_than_it_sent() {
     stranger.connect(peer.address).expect("it has an address");
     let said = |kind: u8, name: u8, bytes: usize| {
         // Stop-and-wait, one conversation, messages of 100 bytes.
-        let mut datagram =
-            [&b"LAB1"[..], &[kind], &[name; 8], &[0, 1, 0, 100, 0, 0, 0, 0]].concat();
-        datagram.resize(bytes, 0);
-        datagram
+        let mut said = [&[kind][..], &[name; 8], &[0, 1, 0, 100, 0, 0, 0, 0]].concat();
+        said.resize(bytes - 8, 0);
+        [&b"LAB1"[..], &sha256(&[&said])[..4], &said].concat()
     };
     // An ask that is too short, packets and looks of a run that nobody began, bytes without sense.
     for datagram in [said(0, 1, 127), said(5, 1, 100), said(7, 1, 100), vec![0xff; 1_000]] {

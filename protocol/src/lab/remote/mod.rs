@@ -11,8 +11,8 @@
 //! fate under the same seed, and so does the n-th that comes back. Times are those of the day, and
 //! what the real network loses comes on top.
 //!
-//! Each datagram begins with `LAB1`, a kind, and eight bytes that name the run, chosen by the guest.
-//! Numbers are big endian:
+//! Each datagram begins with `LAB1`, the first four bytes of the SHA-256 of what follows, a kind, and
+//! eight bytes that name the run, chosen by the guest. Numbers are big endian:
 //!
 //! ```text
 //!   0 ask      plan, zeros: 128 bytes in all   guest     5 packet   packet                  guest
@@ -30,8 +30,9 @@
 //!
 //! A guest asks, brings the cookie back, and is begun or refused ([`Knock`]). Then packets go out and
 //! answers come back, once a packet or when a timer of the receiver says so. A look is answered with
-//! everything that was given out, as far as the answer is no larger than the look, and shows each end that the other one is there. Who leaves is
-//! forgotten at once, who falls silent after [`host::SILENCE_MAX`].
+//! everything that was given out, as far as the answer is no larger than the look, and shows each end
+//! that the other one is there. Who leaves is forgotten at once, who falls silent after
+//! [`host::SILENCE_MAX`].
 //!
 //! Before a host has its cookie back it keeps nothing, and sends less than it got: nobody can turn it
 //! against somebody else.

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use super::{Given, Plan, RunName};
-use crate::lab::{
-    scenario::{MESSAGE_BYTES_MAX, Strategy},
-    strategy::{Cause, Label, Outgoing},
+use crate::{
+    ids::sha256,
+    lab::{
+        scenario::{MESSAGE_BYTES_MAX, Strategy},
+        strategy::{Cause, Label, Outgoing},
+    },
 };
 
 /// In front of every datagram.
 const MAGIC: [u8; 4] = *b"LAB1";
+const SUM_BYTES: usize = 4;
 /// Bytes of a datagram that asks: more than of the answer to it.
 const ASK_BYTES: usize = 128;
 const PLAN_BYTES: usize = 8;
@@ -33,7 +37,7 @@ pub(super) enum Said<'d> {
 
 impl<'d> Said<'d> {
     pub(super) fn encode(&self, run: RunName) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
+        let mut bytes = [MAGIC, [0; SUM_BYTES]].concat();
         bytes.push(self.kind());
         bytes.extend(run);
         match self {
@@ -64,12 +68,18 @@ impl<'d> Said<'d> {
                 encode_report(report, &mut bytes);
             }
         }
+        let (head, rest) = bytes.split_at_mut(MAGIC.len() + SUM_BYTES);
+        head[MAGIC.len()..].copy_from_slice(&sum(rest));
         bytes
     }
 
-    /// `None` if it is nothing of the kind: anybody can send anything.
+    /// `None` if it is nothing of the kind, because anybody can send anything, or was damaged on its
+    /// way.
     pub(super) fn decode(datagram: &'d [u8]) -> Option<(RunName, Self)> {
-        let rest = datagram.strip_prefix(&MAGIC)?;
+        let (told, rest) = datagram.strip_prefix(&MAGIC)?.split_first_chunk()?;
+        if *told != sum(rest) {
+            return None;
+        }
         let (kind, rest) = rest.split_first()?;
         let (run, rest) = rest.split_first_chunk()?;
         let said = match kind {
@@ -180,6 +190,12 @@ fn decode_outgoing(bytes: &[u8]) -> Option<Outgoing> {
     Some(Outgoing { bytes: packet.to_vec(), label })
 }
 
+/// By which a datagram is known that was damaged: to strategies it is lost, as in virtual time.
+fn sum(bytes: &[u8]) -> [u8; SUM_BYTES] {
+    let digest = sha256(&[bytes]);
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
 /// Where it stands among all.
 fn place_of<T: Copy + PartialEq>(all: &[T], one: T) -> u8 {
     let place = all.iter().position(|it| *it == one).and_then(|place| u8::try_from(place).ok());
@@ -232,33 +248,37 @@ mod tests {
     /// Other versions speak with this one.
     #[test]
     fn the_bytes_are_these() {
-        let mut ask = "4c414231 00 0909090909090909 04 03 00c8 00009c40".to_owned();
-        ask.push_str(&"00".repeat(128 - 21));
+        let mut ask = "00 0909090909090909 04 03 00c8 00009c40".to_owned();
+        ask.push_str(&"00".repeat(128 - 25));
         let packet = |label| Some(Outgoing { bytes: vec![0xaa, 0xbb], label });
         let given = vec![Given { conversation: 2, messages: 70_000 }];
         let data = Label::Data { number: 258, cause: Cause::Timeout };
         for (said, bytes) in [
             (Said::Ask(PLAN), &*ask),
-            (Said::Cookie(&[1, 2]), "4c414231 01 0909090909090909 0102"),
-            (Said::Begin(PLAN, &[1, 2]), "4c414231 02 0909090909090909 04 03 00c8 00009c40 0102"),
-            (Said::Begun, "4c414231 03 0909090909090909"),
-            (Said::Refused, "4c414231 04 0909090909090909"),
-            (Said::Packet(&[0xaa]), "4c414231 05 0909090909090909 aa"),
+            (Said::Cookie(&[1, 2]), "01 0909090909090909 0102"),
+            (Said::Begin(PLAN, &[1, 2]), "02 0909090909090909 04 03 00c8 00009c40 0102"),
+            (Said::Begun, "03 0909090909090909"),
+            (Said::Refused, "04 0909090909090909"),
+            (Said::Packet(&[0xaa]), "05 0909090909090909 aa"),
             (
                 Said::Answer(given.clone(), packet(Label::Ack { number: 7 })),
-                "4c414231 06 0909090909090909 01 02 00011170 00 0000000000000007 aabb",
+                "06 0909090909090909 01 02 00011170 00 0000000000000007 aabb",
             ),
             (
                 Said::Answer(Vec::new(), packet(data)),
-                "4c414231 06 0909090909090909 00 02 0000000000000102 aabb",
+                "06 0909090909090909 00 02 0000000000000102 aabb",
             ),
-            (Said::Answer(given.clone(), None), "4c414231 06 0909090909090909 01 02 00011170"),
-            (Said::Look(258, 1), "4c414231 07 0909090909090909 00000102 000000000000"),
-            (Said::Seen(258, given), "4c414231 08 0909090909090909 00000102 01 02 00011170"),
-            (Said::Leave, "4c414231 09 0909090909090909"),
+            (Said::Answer(given.clone(), None), "06 0909090909090909 01 02 00011170"),
+            (Said::Look(258, 1), "07 0909090909090909 00000102 000000000000"),
+            (Said::Seen(258, given), "08 0909090909090909 00000102 01 02 00011170"),
+            (Said::Leave, "09 0909090909090909"),
         ] {
-            assert_eq!(said.encode([9; 8]), from_hex(bytes), "{said:?}");
+            let bytes = from_hex(bytes);
+            let whole = [&MAGIC[..], &sum(&bytes), &bytes].concat();
+            assert_eq!(said.encode([9; 8]), whole, "{said:?}");
         }
+        let leave = from_hex("4c414231 db58a242 09 0909090909090909");
+        assert_eq!(Said::Leave.encode([9; 8]), leave);
     }
 
     #[test]
@@ -284,6 +304,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_damaged_is_nothing() {
+        let whole = Said::Packet(b"packet").encode([9; 8]);
+        for bit in 0..whole.len() * 8 {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Said::decode(&damaged), None, "{bit}");
+        }
+    }
+
+    #[test]
     fn a_plan_beyond_the_limits_is_none() {
         let too_large = u16::try_from(MESSAGE_BYTES_MAX).expect("small") + 1;
         for plan in [Plan { conversations: 0, ..PLAN }, Plan { message_bytes: too_large, ..PLAN }] {
@@ -300,7 +330,8 @@ mod tests {
             kind in 0..11_u8,
             rest in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
-            let datagram = [&MAGIC[..], &[kind], &rest].concat();
+            let said = [&[kind][..], &rest].concat();
+            let datagram = [&MAGIC[..], &sum(&said), &said].concat();
             if let Some((run, said)) = Said::decode(&datagram) {
                 let again = said.encode(run);
                 prop_assert_eq!(Said::decode(&again), Some((run, said)));
