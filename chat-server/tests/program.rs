@@ -203,7 +203,10 @@ fn the_lab_says_loudly_that_it_is_there() {
     let banner = format!("LABORATORY: bad paths on purpose, {told}; TCP is left alone");
     let line = log.lines().find(|line| line.contains(&banner)).expect(&log);
     assert!(line.contains("level=warn"), "{line}");
-    assert!(log.contains("msg=\"datagrams in the laboratory\" shard=0 sent=0 sent_lost=0"), "{log}");
+    assert!(
+        log.contains("msg=\"datagrams in the laboratory\" shard=0 sent=0 sent_lost=0"),
+        "{log}"
+    );
     let checked = text(&run(dir.path(), &[&["check-config"], &flags[..]].concat()).stdout);
     assert!(checked.ends_with(&format!("\n# laboratory: {told}\n")), "{checked}");
 }
